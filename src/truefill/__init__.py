@@ -1,0 +1,44 @@
+"""truefill: one config, one market, every agent, an honest verdict.
+
+The names below are imported when they are first used (PEP 562), so that ``import truefill`` costs
+milliseconds and pulls in neither jax nor numpy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from truefill.config.load import load_config as load_config
+    from truefill.features.build import build_dataset as build_dataset
+    from truefill.pipeline.api import backtest as backtest
+    from truefill.pipeline.api import load_bundle as load_bundle
+    from truefill.pipeline.api import make_env as make_env
+    from truefill.pipeline.api import run as run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_config": "truefill.config.load",
+    "build_dataset": "truefill.features.build",
+    "run": "truefill.pipeline.api",
+    "make_env": "truefill.pipeline.api",
+    "backtest": "truefill.pipeline.api",
+    "load_bundle": "truefill.pipeline.api",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'truefill' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Learners. Each is one file that reads as its algorithm."""

@@ -1,0 +1,148 @@
+"""Policy bundle: weights, normalizer, feature contract and config in one folder; all that is needed
+to act, and nothing else is used to act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from truefill.agents.checkpoint import load_tree, save_tree
+from truefill.agents.networks import ActorCritic, best_action
+from truefill.config.load import parse_config
+from truefill.config.schema import Config
+from truefill.core.errors import ArtifactError, PolicyError
+from truefill.core.files import read_json, write_json
+from truefill.core.fingerprint import fingerprint, sha256_file
+from truefill.env.episodes import EnvSpec
+from truefill.env.setup import spec_for
+from truefill.market.types import Array
+
+WEIGHTS = "weights.safetensors"
+NORMALIZER = "norm_stats.json"
+CONTRACT = "contract.json"
+CONFIG = "config.json"
+INDEX = "bundle.json"
+
+
+def most_likely(network: ActorCritic, values: Array, legal: Array | None) -> Array:
+    """The network's most likely actions, [S, N]."""
+    out, _ = network(values, legal)
+    return best_action(network, out)
+
+
+_most_likely = jax.jit(most_likely)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A policy that can act, and knows what it may act on."""
+
+    network: ActorCritic
+    config: Config
+    contract: dict[str, Any]
+    """Feature contract, symbols and session, as in the dataset's lineage."""
+    norm_stats: dict[str, dict[str, float]]
+    spec: EnvSpec
+    sha256: str
+
+    decide = staticmethod(most_likely)
+
+    @property
+    def parameters(self) -> ActorCritic:
+        return self.network
+
+    @property
+    def contract_sha256(self) -> str:
+        return str(self.contract["contract_sha256"])
+
+    def act(
+        self,
+        observation: npt.ArrayLike,
+        *,
+        contract_sha256: str,
+        legal: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[Any]:
+        """The most likely action for one observation [observation_size].
+
+        Args:
+            observation: normalized features (oldest bar first), then account state.
+            contract_sha256: hash of the feature contract the observation was built with.
+            legal: bool [S, actions], where actions can be illegal.
+
+        Returns:
+            Actions [S], int32 or float32.
+
+        Raises:
+            PolicyError: another contract, a wrong length, or a value that is not finite.
+        """
+        if contract_sha256 != self.contract_sha256:
+            raise PolicyError(
+                f"the observation's feature contract is {contract_sha256[:12]}, "
+                f"the bundle's is {self.contract_sha256[:12]}"
+            )
+        values = np.asarray(observation, dtype=np.float32)
+        if values.shape != (self.spec.observation_size,):
+            raise PolicyError(
+                f"the observation has shape {list(values.shape)}, "
+                f"the bundle takes [{self.spec.observation_size}]"
+            )
+        if not np.all(np.isfinite(values)):
+            at = np.flatnonzero(~np.isfinite(values)).tolist()
+            raise PolicyError(f"the observation is not finite at positions {at[:5]}")
+        mask = None if legal is None else jnp.asarray(legal, bool)[None]
+        return np.asarray(_most_likely(self.network, jnp.asarray(values)[:, None], mask))[:, 0]
+
+
+def save_bundle(
+    folder: Path,
+    network: ActorCritic,
+    config: dict[str, Any],
+    lineage: dict[str, Any],
+    norm_stats: dict[str, dict[str, float]],
+) -> None:
+    """Write a bundle; ``bundle.json``, with the hash of every other file, comes last."""
+    contract = {
+        key: lineage[key]
+        for key in ("features", "contract_sha256", "symbols", "session", "interval_s")
+    }
+    save_tree(folder / WEIGHTS, network)
+    write_json(folder / NORMALIZER, norm_stats)
+    write_json(folder / CONTRACT, contract)
+    write_json(folder / CONFIG, config)
+    names = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
+    write_json(folder / INDEX, {"files": {name: sha256_file(folder / name) for name in names}})
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Read a bundle, verifying every file's hash first.
+
+    Raises:
+        ArtifactError: a file is missing, changed, or does not fit the config.
+    """
+    folder = Path(folder)
+    index = read_json(folder / INDEX)
+    for name, expected in index["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError("the bundle's file is missing", where=str(path))
+        if sha256_file(path) != expected:
+            raise ArtifactError("the file does not match its hash", where=str(path))
+    config = parse_config(read_json(folder / CONFIG), where=str(folder / CONFIG))
+    contract = read_json(folder / CONTRACT)
+    spec = spec_for(config, tuple(contract["symbols"]), len(contract["features"]))
+    template = ActorCritic(jax.random.PRNGKey(0), spec, config.agent.network)
+    network, _ = load_tree(folder / WEIGHTS, template)
+    return Bundle(
+        network=network,
+        config=config,
+        contract=contract,
+        norm_stats=read_json(folder / NORMALIZER),
+        spec=spec,
+        sha256=fingerprint(index),
+    )

@@ -1,0 +1,65 @@
+"""Score a policy on validation while it trains: the same episodes at every evaluation, every seed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from truefill.agents.networks import ActorCritic, best_action
+from truefill.env import episodes
+from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
+from truefill.market.types import Array, ExitReason
+
+
+class Score(NamedTuple):
+    """Results per episode, [N]."""
+
+    log_return: Array
+    """log(final equity / starting balance), net of all costs."""
+    closed_trades: Array
+    drawdown: Array
+    turnover: Array
+
+
+def episode_starts(
+    spec: EnvSpec, arrays: EnvArrays, count: int, length: int, seed: int
+) -> tuple[Array, int]:
+    """Fixed starts of ``count`` episodes and their length, which the data may shorten."""
+    room = int(arrays.episode.last_bar) - spec.first_bar
+    length = min(length, room)
+    uniform = jax.random.uniform(jax.random.PRNGKey(seed), (count,))
+    starts = spec.first_bar + jnp.floor(uniform * (room - length + 1)).astype(jnp.int32)
+    return starts, length
+
+
+@partial(jax.jit, static_argnames=("spec", "length"))
+def score(
+    network: ActorCritic, arrays: EnvArrays, starts: Array, *, spec: EnvSpec, length: int
+) -> Score:
+    """Trade ``length`` bars from each start with the most likely action."""
+    state = episodes.reset(spec, arrays, starts)
+    zeros = jnp.zeros(starts.shape[0])
+
+    def one_bar(
+        carry: tuple[EnvState, Score], _: None
+    ) -> tuple[tuple[EnvState, Score], None]:
+        state, total = carry
+        seen = episodes.observe(spec, arrays, state)
+        out, _value = network(seen.values, seen.legal)
+        state, done = episodes.advance(spec, arrays, state, best_action(network, out).T)
+        legs = (done.result.at_open, done.result.order, done.result.in_bar, done.result.at_end)
+        closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in legs)
+        total = Score(
+            log_return=total.log_return + done.result.log_return,
+            closed_trades=total.closed_trades + closed,
+            drawdown=jnp.maximum(total.drawdown, done.result.drawdown),
+            turnover=total.turnover + done.result.turnover,
+        )
+        return (state, total), None
+
+    start = Score(zeros, zeros, zeros, zeros)
+    (_, total), _ = jax.lax.scan(one_bar, (state, start), None, length=length)
+    return total

@@ -1,0 +1,1 @@
+"""Typed configuration: :mod:`schema` (what exists) and :mod:`load` (from YAML)."""

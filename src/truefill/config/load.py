@@ -1,0 +1,188 @@
+"""YAML text -> :class:`Config`. The only place that parses YAML.
+
+``extends: other.yaml`` takes another file as the base; mappings merge key by key, everything else
+replaces. ``--set a.b=c`` comes last. Relative paths count from the file that names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from truefill.config.schema import Config
+from truefill.core.errors import ConfigError, did_you_mean
+
+SAMPLE_PREFIX = "sample:"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key written twice."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    out: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in out:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key!r} stands twice", key_node.start_mark
+            )
+        out[key] = loader.construct_object(value_node, deep=True)
+    return out
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=where) from error
+
+
+def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+    path = path.resolve()
+    if path in chain:
+        names = " -> ".join(p.name for p in (*chain, path))
+        raise ConfigError(f"extends goes round in a circle: {names}", where=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError("the config file does not exist", where=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the config file: {error}", where=str(path)) from error
+    tree = _parse(text, str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError("a config is a mapping of sections", where=str(path))
+    _absolute_paths(tree, path.parent)
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str):
+        raise ConfigError("extends takes one file name", where=str(path))
+    return _merge(_read(path.parent / base, (*chain, path)), tree)
+
+
+def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
+    """Make data file paths count from ``folder``."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in ("bars", "series"):
+        for entry in data.get(key) or ():
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+                path = entry["path"]
+                if not path.startswith(SAMPLE_PREFIX):
+                    entry["path"] = str((folder / path).resolve())
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if isinstance(base, Mapping) and isinstance(over, Mapping):
+        keys = [*base, *(key for key in over if key not in base)]
+        return {k: _merge(base[k], over[k]) if k in base and k in over
+                else over.get(k, base.get(k)) for k in keys}  # fmt: skip
+    return over
+
+
+def _set(tree: dict[str, Any], assignment: str) -> None:
+    key, sign, text = assignment.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set takes key=value, not {assignment!r}", do="e.g. --set market.fee_bps=5")
+    value = _parse(text, f"--set {key}")
+    node: Any = tree
+    *parents, last = key.strip().split(".")
+    for part in parents:
+        if isinstance(node, list):
+            node = _item(node, part, key)
+            continue
+        if not isinstance(node.get(part), dict | list):
+            node[part] = {}
+        node = node[part]
+    if isinstance(node, list):
+        index = node.index(_item(node, last, key))
+        node[index] = value
+    else:
+        node[last] = value
+
+
+def _item(items: list[Any], part: str, key: str) -> Any:
+    if not part.isdigit() or int(part) >= len(items):
+        raise ConfigError(f"{part!r} is no position in a list of {len(items)}", where=f"--set {key}")
+    return items[int(part)]
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The section class that holds the key at ``location`` (for 'did you mean')."""
+    model: Any = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return None
+        field = model.model_fields.get(part)
+        if field is None:
+            return None
+        model = _inner_model(field.annotation)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _inner_model(inner)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None
+
+
+def _explain(error: ErrorDetails) -> tuple[str, str]:
+    """One validation error as (what, what to do)."""
+    location = tuple(error["loc"])
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        model = _model_at(location[:-1])
+        hint = did_you_mean(str(location[-1]), model.model_fields) if model else ""
+        return f"unknown key {key!r}", hint
+    if error["type"] == "missing":
+        return f"{key!r} is missing", "see `truefill schema`"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message, ""
+
+
+def parse_config(tree: Mapping[str, Any], *, where: str = "config") -> Config:
+    """Validate a mapping; all errors come in one ``ConfigError``."""
+    try:
+        return Config.model_validate(dict(tree))
+    except ValidationError as error:
+        lines = []
+        for details in error.errors():
+            what, hint = _explain(details)
+            lines.append(f"{what}. {hint}".strip() if hint else what)
+        what = lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} errors", *lines])
+        raise ConfigError(what, where=where) from error
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read ``path`` (and what it extends), apply ``overrides`` (``a.b=c``), validate.
+
+    Raises:
+        ConfigError: with the file, the key, and the nearest known key for a misspelt one.
+    """
+    path = Path(path)
+    tree = _read(path)
+    for assignment in overrides:
+        _set(tree, assignment)
+    return parse_config(tree, where=str(path))
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML, every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,106 @@
+"""Files that are whole or absent: written beside, fsynced, renamed.
+
+Every artifact goes through :func:`write_atomic`. Formats: JSON, Parquet, safetensors; no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from truefill.core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+PARTIAL_SUFFIX = ".partial"
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Call ``write(temporary_path)``, fsync the result and rename it to ``path``.
+
+    A crash at any moment leaves the old file or the new one, never a part of either; what may be
+    left is ``path`` + ``.partial``, which nothing reads and the next write replaces.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    write_atomic(path, lambda temporary: _write(temporary, data))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON, sorted keys, no NaN (an undefined figure is ``null`` with a reason beside)."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ArtifactError("the file does not exist", where=str(path)) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"not valid JSON: {error}", where=str(path)) from error
+
+
+def write_parquet(path: Path, table: pl.DataFrame) -> None:
+    """zstd Parquet; the same table gives the same bytes."""
+    write_atomic(path, lambda temporary: table.write_parquet(temporary, compression="zstd"))
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ArtifactError(f"not a readable Parquet file: {error}", where=str(path)) from error
+
+
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """safetensors; ``metadata`` is text beside the arrays."""
+    from safetensors.numpy import save
+
+    # safetensors writes its metadata map in no fixed order, so it travels as one JSON entry.
+    meta = {"truefill": json.dumps(dict(metadata), sort_keys=True)} if metadata else None
+    write_bytes(path, save({key: arrays[key] for key in sorted(arrays)}, metadata=meta))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            meta = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"not a readable safetensors file: {error}", where=str(path)) from error
+    return arrays, json.loads(meta["truefill"]) if "truefill" in meta else {}

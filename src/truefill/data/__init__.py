@@ -1,0 +1,1 @@
+"""Bars in, clean tables out: read, refuse defects, filter sessions, join slow series, split."""

@@ -1,0 +1,111 @@
+"""Trading sessions: which bars count, and where in its session a bar lies.
+
+A session is a span of wall-clock time in one timezone on chosen weekdays. It may run past midnight
+(start 17:00, end 16:00): it then belongs to the day on which it starts. Without a session the
+market trades round the clock, and the "session" is the UTC day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from truefill.config.schema import SessionConfig
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Session:
+    """``start_s``: wall-clock second of the day; ``length_s``: seconds; ``days``: 0 = Monday."""
+
+    timezone: str
+    days: tuple[int, ...]
+    start_s: int
+    length_s: int
+
+    @property
+    def days_per_week(self) -> int:
+        """5 for a market that rests at weekends, else 7: one turn of the weekday circle."""
+        return 5 if set(self.days) <= {0, 1, 2, 3, 4} else 7
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, for lineage and the feature contract."""
+        return {
+            "timezone": self.timezone,
+            "days": list(self.days),
+            "start_s": self.start_s,
+            "length_s": self.length_s,
+        }
+
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> Session:
+        return Session(
+            str(value["timezone"]),
+            tuple(int(day) for day in value["days"]),
+            int(value["start_s"]),
+            int(value["length_s"]),
+        )
+
+
+@dataclass(frozen=True)
+class SessionTime:
+    """Per bar: ``inside`` [T] bool, ``fraction`` f64[T] of the session at bar start (0..1),
+    ``weekday`` i64[T] of the session's day (0 = Monday)."""
+
+    inside: npt.NDArray[np.bool_]
+    fraction: Floats
+    weekday: Ints
+
+
+def session_of(config: SessionConfig | None) -> Session:
+    """The session of a config; round the clock in UTC without one."""
+    if config is None:
+        return Session("UTC", tuple(range(7)), 0, _DAY_S)
+    start = config.start.hour * 3600 + config.start.minute * 60 + config.start.second
+    end = _DAY_S
+    if config.end is not None:
+        end = config.end.hour * 3600 + config.end.minute * 60 + config.end.second
+    length = (end - start) % _DAY_S or _DAY_S
+    return Session(config.timezone, tuple(_DAYS.index(day) for day in config.days), start, length)
+
+
+def session_time(session: Session, timestamps_s: Ints) -> SessionTime:
+    """Where each bar start (unix seconds, i64[T]) lies in the session, by the local wall clock."""
+    local = (
+        pl.Series(timestamps_s * 1_000_000)
+        .cast(pl.Datetime("us", "UTC"))
+        .dt.convert_time_zone(session.timezone)
+    )
+    wall = local.dt.replace_time_zone(None).dt.epoch("s").to_numpy().astype(np.int64)
+    since = wall - session.start_s
+    second = since % _DAY_S
+    weekday = (since // _DAY_S + 3) % 7  # 1970-01-01 was a Thursday
+    inside = (second < session.length_s) & np.isin(weekday, session.days)
+    fraction = second / float(session.length_s)
+    return SessionTime(inside, fraction, weekday)
+
+
+def clock_columns(session: Session, timestamps_s: Ints) -> npt.NDArray[np.float32]:
+    """f32[T, 4]: sine and cosine of the session fraction, then of the weekday."""
+    when = session_time(session, timestamps_s)
+    hour = 2.0 * np.pi * when.fraction
+    day = 2.0 * np.pi * when.weekday / session.days_per_week
+    columns = (np.sin(hour), np.cos(hour), np.sin(day), np.cos(day))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def keep_session(table: pl.DataFrame, session: Session) -> tuple[pl.DataFrame, int]:
+    """Bars inside the session, and how many were outside."""
+    seconds = table["timestamp"].dt.epoch("s").to_numpy().astype(np.int64)
+    inside = session_time(session, seconds).inside
+    return table.filter(pl.Series(inside)), int((~inside).sum())

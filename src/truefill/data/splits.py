@@ -1,0 +1,40 @@
+"""Fixed-date splits: half-open periods of bar starts, in order, without overlap."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from truefill.config.schema import SplitPeriod, SplitsConfig
+from truefill.core.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+def period_of(splits: SplitsConfig, name: str) -> SplitPeriod:
+    """The period of split ``name``."""
+    period: SplitPeriod = getattr(splits, name)
+    return period
+
+
+def inside(period: SplitPeriod) -> pl.Expr:
+    """Rows whose bar starts in [start, end)."""
+    stamp = pl.col("timestamp")
+    return (stamp >= pl.lit(period.start)) & (stamp < pl.lit(period.end))
+
+
+def split_table(table: pl.DataFrame, splits: SplitsConfig) -> tuple[dict[str, pl.DataFrame], int]:
+    """The rows of each split, and how many lie in none. Rule ``empty_split`` where none are."""
+    out = {name: table.filter(inside(period_of(splits, name))) for name in SPLITS}
+    for name, part in out.items():
+        if not part.height:
+            period = period_of(splits, name)
+            have = "no bars are left"
+            if table.height:
+                have = f"bars run from {table['timestamp'].min()!s} to {table['timestamp'].max()!s}"
+            raise DataError(
+                "empty_split",
+                f"no bars from {period.start.date()} to {period.end.date()}; {have}",
+                where=f"data.splits.{name}",
+                do="move the split's dates, or give more bars",
+            )
+    return out, table.height - sum(part.height for part in out.values())

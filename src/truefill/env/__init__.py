@@ -1,0 +1,1 @@
+"""The environment: observations, action decoders, rewards, episodes, batched in JAX."""

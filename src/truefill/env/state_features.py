@@ -1,0 +1,135 @@
+"""Account state in the observation. Each feature is float32, about [-1, 1], one column per symbol
+or one per account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from truefill.core.registry import Params, Registry
+from truefill.market.stops import levels
+from truefill.market.types import Account, Array, MarketParams
+
+HELD_SCALE_BARS = 864.0
+"""``bars_held`` is scaled by the maximum holding time, or by this many bars where there is none."""
+
+
+class Context(NamedTuple):
+    """What a state feature may look at: the account at its last close and that bar's clock."""
+
+    account: Account
+    params: MarketParams
+    clock: Array
+    """float32 [N, 4]: sine and cosine of the session fraction, sine and cosine of the weekday."""
+
+
+StateFeature = Callable[[Context], Array]
+STATE_FEATURES: Registry[StateFeature] = Registry("state feature")
+
+
+class NoParams(Params):
+    """No parameters."""
+
+
+def _register(name: str, *, per_symbol: bool) -> Callable[[StateFeature], StateFeature]:
+    return STATE_FEATURES.register(name, NoParams, per_symbol=per_symbol)
+
+
+def _unrealized(account: Account) -> Array:
+    return jnp.sign(account.units) * (account.mark / account.entry - 1.0)
+
+
+@_register("position", per_symbol=True)
+def position(c: Context) -> Array:
+    """Signed weight: units x mark / equity, clipped to +-4."""
+    return jnp.clip(c.account.units * c.account.mark / c.account.equity[:, None], -4.0, 4.0)
+
+
+@_register("unrealized_pnl", per_symbol=True)
+def unrealized_pnl(c: Context) -> Array:
+    """Unrealized return of the position on its entry price, clipped to +-1; 0 when flat."""
+    return jnp.clip(_unrealized(c.account), -1.0, 1.0)
+
+
+@_register("stop_proximity", per_symbol=True)
+def stop_proximity(c: Context) -> Array:
+    """1 at no stop or a far one, 0 at the stop: distance to the stop level / 2 stop distances."""
+    a = c.account
+    side = jnp.sign(a.units)
+    gap = side * (a.mark - levels(a, c.params).stop) / a.entry
+    stop = jnp.where(a.stop > 0.0, a.stop, 1.0)
+    return jnp.where(side != 0.0, jnp.clip(gap / stop, 0.0, 2.0) / 2.0, 1.0)
+
+
+@_register("target_proximity", per_symbol=True)
+def target_proximity(c: Context) -> Array:
+    """Share of the way from entry to target, 0..1; 0 when flat."""
+    target = jnp.where(c.account.target > 0.0, c.account.target, 1.0)
+    return jnp.clip(_unrealized(c.account) / target, 0.0, 1.0)
+
+
+@_register("bars_held", per_symbol=True)
+def bars_held(c: Context) -> Array:
+    """Bars in the position / maximum holding time (864 bars where there is none), at most 1."""
+    limit = c.params.max_hold.astype(jnp.float64)
+    scale = jnp.where(limit < HELD_SCALE_BARS * 1000.0, limit, HELD_SCALE_BARS)
+    return jnp.minimum(c.account.held / scale, 1.0)
+
+
+@_register("drawdown", per_symbol=False)
+def drawdown(c: Context) -> Array:
+    """1 - equity / peak equity."""
+    return (1.0 - c.account.equity / c.account.peak)[:, None]
+
+
+@_register("cash_share", per_symbol=False)
+def cash_share(c: Context) -> Array:
+    """Cash / equity, clipped to +-4."""
+    return jnp.clip(c.account.cash / c.account.equity, -4.0, 4.0)[:, None]
+
+
+@_register("hour_sin", per_symbol=False)
+def hour_sin(c: Context) -> Array:
+    """Sine of the time within the session."""
+    return c.clock[:, 0:1]
+
+
+@_register("hour_cos", per_symbol=False)
+def hour_cos(c: Context) -> Array:
+    """Cosine of the time within the session."""
+    return c.clock[:, 1:2]
+
+
+@_register("dow_sin", per_symbol=False)
+def dow_sin(c: Context) -> Array:
+    """Sine of the weekday."""
+    return c.clock[:, 2:3]
+
+
+@_register("dow_cos", per_symbol=False)
+def dow_cos(c: Context) -> Array:
+    """Cosine of the weekday."""
+    return c.clock[:, 3:4]
+
+
+@_register("pending", per_symbol=True)
+def pending(c: Context) -> Array:
+    """Values of the queued orders, one column per symbol and bar of lag above 1; clipped to +-4.
+
+    Part of every observation where ``decision_lag`` >= 2, asked for or not.
+    """
+    queue = c.account.queue
+    values = jnp.where(queue.kind == 0, 0.0, jnp.clip(queue.value, -4.0, 4.0))
+    lag, count, symbols = values.shape
+    return jnp.transpose(values, (1, 0, 2)).reshape(count, lag * symbols)
+
+
+@_register("pending_kind", per_symbol=True)
+def pending_kind(c: Context) -> Array:
+    """1 where the queued order is not HOLD; travels with ``pending``."""
+    queue = c.account.queue
+    asked = (queue.kind != 0).astype(jnp.float64)
+    lag, count, symbols = asked.shape
+    return jnp.transpose(asked, (1, 0, 2)).reshape(count, lag * symbols)

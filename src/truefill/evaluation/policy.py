@@ -1,0 +1,28 @@
+"""The policy protocol: all that evaluation knows about an agent."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from truefill.market.types import Array
+
+
+class Policy(Protocol):
+    """Acts; a pure function of its parameters and what it sees.
+
+    ``parameters`` is a pytree of arrays (a ``jit`` argument). ``decide`` must be the same function
+    object for equal policies, since it is a static ``jit`` argument.
+    """
+
+    @property
+    def parameters(self) -> Any: ...
+
+    @property
+    def contract_sha256(self) -> str:
+        """Hash of the feature contract that the policy was trained on."""
+        ...
+
+    @staticmethod
+    def decide(parameters: Any, values: Array, legal: Array | None) -> Array:
+        """Actions [S, N] for observations [observation_size, N]; ``legal`` is bool [N, S, A]."""
+        ...

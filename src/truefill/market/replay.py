@@ -1,0 +1,56 @@
+"""Replay a list of orders through the market: baselines, plans, logs, tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from truefill.market import rules
+from truefill.market.bars import MarketBars
+from truefill.market.types import Account, Array, BarResult, MarketParams, Orders
+
+Record = Callable[[Account, BarResult], Any]
+
+
+def everything(account: Account, result: BarResult) -> tuple[Account, BarResult]:
+    """Record the account after each bar and all that the bar did."""
+    return account, result
+
+
+def equity_only(account: Account, result: BarResult) -> Array:
+    """Record the equity at each close, [N]."""
+    return account.equity
+
+
+@partial(jax.jit, static_argnames=("lag", "record"))
+def replay(
+    bars: MarketBars, params: MarketParams, orders: Orders, *, lag: int, record: Record = everything
+) -> Any:
+    """Trade ``orders`` on all bars.
+
+    Args:
+        bars: T bars.
+        params: limits and rules, one set or one an account.
+        orders: [T - 1, N, S]; row t is decided at the close of bar t.
+        lag: decision lag in bars; an order of row t fills at the open of bar t + lag.
+        record: what to keep of each bar 1 .. T - 1.
+
+    Returns:
+        What ``record`` returns, stacked over T - 1 bars.
+    """
+    _, count, symbols = orders.kind.shape
+    mark = jnp.broadcast_to(bars.table[0, 3], (count, symbols))
+    account = rules.open_account(params, count, symbols, lag, mark)
+
+    def one_bar(account: Account, xs: tuple[Array, Orders]) -> tuple[Account, Any]:
+        t, due = xs
+        row = bars.row(jnp.full(count, t))
+        account, result = rules.step(account, due, row, params)
+        return account, record(account, result)
+
+    steps = jnp.arange(1, bars.num_bars, dtype=jnp.int32)
+    return jax.lax.scan(one_bar, account, (steps, orders))[1]

@@ -1,0 +1,170 @@
+"""What is registered, kind by kind, with parameters and defaults (``truefill list``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from truefill.config.schema import (
+    AgentConfig,
+    FeatureConfig,
+    GatesConfig,
+    NetworkConfig,
+    PPOConfig,
+    SmaCrossConfig,
+    SyntheticConfig,
+)
+from truefill.core.errors import UsageError, did_you_mean
+from truefill.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter and its default, both as text."""
+
+    name: str
+    default: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing a config can name."""
+
+    name: str
+    summary: str
+    parameters: tuple[Parameter, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def catalog(kind: str) -> list[Item]:
+    """Everything of one kind.
+
+    Raises:
+        UsageError: no such kind; the message names the nearest.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r} to list", do=did_you_mean(kind, KINDS))
+    return list(KINDS[kind]())
+
+
+def parameters(model: type[BaseModel]) -> tuple[Parameter, ...]:
+    """The fields of a parameter class."""
+    return tuple(
+        Parameter(name, _default(field), field.description or "")
+        for name, field in model.model_fields.items()
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return repr(value.model_dump()) if isinstance(value, BaseModel) else repr(value)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]
+
+
+def _registered(registry: Registry[Any]) -> list[Item]:
+    """Registry entries; what the function says of itself, else what its parameter class says."""
+    return [
+        Item(
+            entry.name,
+            _first_line(entry.make.__doc__) or entry.summary,
+            parameters(entry.params),
+        )
+        for entry in registry
+    ]
+
+
+def _calculators() -> list[Item]:
+    from truefill.features.registry import CALCULATORS
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in CALCULATORS]
+
+
+def _decoders() -> list[Item]:
+    from truefill.env.decoders import DECODERS
+
+    return _registered(DECODERS)
+
+
+def _rewards() -> list[Item]:
+    from truefill.env.rewards import REWARD_TERMS
+
+    return _registered(REWARD_TERMS)
+
+
+def _state_features() -> list[Item]:
+    from truefill.env.state_features import STATE_FEATURES
+
+    return _registered(STATE_FEATURES)
+
+
+def _agents() -> list[Item]:
+    summaries = {"ppo": _first_line(PPOConfig.__doc__)}
+    both = parameters(PPOConfig) + parameters(NetworkConfig)
+    return [Item(name, summaries[name], both) for name in _choices(AgentConfig, "kind")]
+
+
+def _baselines() -> list[Item]:
+    return [
+        Item("flat", "Never trades."),
+        Item("buy_and_hold", "Buys once, at the first open, and holds."),
+        Item("constant_exposure", "Holds the agent's mean exposure all the time."),
+        Item("sma_cross", _first_line(SmaCrossConfig.__doc__), parameters(SmaCrossConfig)),
+        Item("random", "Random sides with the agent's own trade frequency; the median draw."),
+    ]
+
+
+def _gates() -> list[Item]:
+    return [Item(p.name, f"{p.description}; default {p.default}") for p in parameters(GatesConfig)]
+
+
+def _normalizers() -> list[Item]:
+    summaries = {
+        "none": "The calculator's value as it is (clips still apply).",
+        "zscore": "(x - mean) / standard deviation, both of train rows only.",
+        "minmax": "low..high to 0..1, both given in the config.",
+    }
+    return [Item(name, summaries[name]) for name in _choices(FeatureConfig, "normalizer")]
+
+
+def _synthetic() -> list[Item]:
+    text = SyntheticConfig.model_fields["kind"].description or ""
+    words = dict(part.strip().split(": ", 1) for part in text.split(";"))
+    common = tuple(p for p in parameters(SyntheticConfig) if p.name != "kind")
+    return [Item(name, words[name], common) for name in _choices(SyntheticConfig, "kind")]
+
+
+def _samples() -> list[Item]:
+    from truefill.data.read import SAMPLE_FOLDER
+
+    names = sorted(file.stem for file in SAMPLE_FOLDER.glob("*.csv"))
+    return [Item(f"sample:{name}", "real bars that ship with truefill") for name in names]
+
+
+def _choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
+    return get_args(model.model_fields[field].annotation)
+
+
+KINDS: dict[str, Callable[[], Iterable[Item]]] = {
+    "agents": _agents,
+    "baselines": _baselines,
+    "calculators": _calculators,
+    "decoders": _decoders,
+    "gates": _gates,
+    "normalizers": _normalizers,
+    "rewards": _rewards,
+    "samples": _samples,
+    "state_features": _state_features,
+    "synthetic": _synthetic,
+}

@@ -1,0 +1,138 @@
+"""What a run will need, before it starts: an estimate from a rate table, never a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from truefill.config.schema import Config, SplitPeriod
+from truefill.pipeline.host import default_workers
+
+# Measured once: PPO on one core, 4 epochs, one symbol, samples/s by hidden layers. The line through
+# both gives seconds per sample = market_s + mac_s x multiply-adds of one forward pass.
+RATES = {(64, 64): 6.0e5, (256, 256): 7.5e4}
+_RATE_INPUTS, _RATE_OUTPUTS, _RATE_EPOCHS = 24, 6, 4
+
+COMPILE_S = 12.0
+DATASET_S = 2.0
+CELLS_PER_S = 2.0e6
+BACKTEST_S = 15.0
+BACKTEST_BARS_PER_S = 4.0e5
+REPORT_S = 3.0
+WORKER_BYTES = 450e6
+PARENT_BYTES = 400e6
+REPORT_BYTES = 6e6
+CURVE_ROW_BYTES = 90
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run is likely to need.
+
+    Attributes:
+        time_s: wall time on an idle machine, s.
+        memory_bytes: peak of all processes together.
+        disk_bytes: size of the run folder.
+        breakdown: where it comes from, in words.
+    """
+
+    time_s: float
+    memory_bytes: float
+    disk_bytes: float
+    breakdown: dict[str, str]
+
+
+def estimate(config: Config, workers: int | None = None) -> Estimate:
+    """Time, memory and disk of a whole run of ``config``, from the config alone (no data is read)."""
+    seeds = len(config.training.seeds)
+    workers = workers or default_workers(seeds)
+    workers = min(workers, seeds)
+    rows = {name: split_rows(config, name) for name in ("train", "validation", "test")}
+    total_rows = sum(rows.values())
+    rate = samples_per_s(config)
+    train_s = ceil(seeds / workers) * (config.training.total_steps / rate * 1.1 + COMPILE_S)
+    dataset_s = DATASET_S + total_rows * len(config.features) / CELLS_PER_S
+    curves = seeds + 5 + config.evaluation.random_draws
+    backtest_rows = rows["validation"] + rows["test"]
+    backtest_s = BACKTEST_S + backtest_rows * curves / BACKTEST_BARS_PER_S
+    return Estimate(
+        time_s=dataset_s + train_s + backtest_s + REPORT_S,
+        memory_bytes=_memory_bytes(config, total_rows, workers),
+        disk_bytes=_disk_bytes(config, total_rows, backtest_rows),
+        breakdown={
+            "rows": "about " + ", ".join(f"{name} {count:,}" for name, count in rows.items()),
+            "rate": f"{rate:,.0f} samples/s a core",
+            "train": f"{seeds} seeds x {config.training.total_steps:,} steps, "
+            f"{workers} at a time: {train_s:,.0f} s",
+            "others": f"dataset {dataset_s:.0f} s, backtests {backtest_s:.0f} s",
+        },
+    )
+
+
+def samples_per_s(config: Config) -> float:
+    """Training rate of one core from :data:`RATES`, scaled by the network's multiply-adds."""
+    (small, small_rate), (large, large_rate) = RATES.items()
+    macs = [_dense(_RATE_INPUTS, hidden, _RATE_OUTPUTS) for hidden in (small, large)]
+    mac_s = (1 / large_rate - 1 / small_rate) / (macs[1] - macs[0])
+    market_s = 1 / small_rate - mac_s * macs[0]
+    passes = (1 + 3 * config.agent.ppo.epochs) / (1 + 3 * _RATE_EPOCHS)
+    own = multiply_adds(config) * mac_s * passes
+    return 1.0 / (own + market_s * num_symbols(config))
+
+
+def multiply_adds(config: Config) -> int:
+    """Multiply-adds of one forward pass of policy and value."""
+    trunks = 1 if config.agent.network.shared_trunk else 2
+    outputs = 4 * num_symbols(config) + 1
+    return trunks * _dense(observation_size(config), config.agent.network.hidden, outputs)
+
+
+def _dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:
+    sizes = (inputs, *hidden, outputs)
+    return sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def num_symbols(config: Config) -> int:
+    """Symbols the config names; a file with a symbol column counts as one."""
+    if config.data.synthetic is not None:
+        return config.data.synthetic.symbols
+    return max(1, len({bars.symbol for bars in config.data.bars}))
+
+
+def observation_size(config: Config) -> int:
+    symbols = num_symbols(config)
+    return symbols * (config.env.window_bars * len(config.features) + len(config.env.state_features))
+
+
+def split_rows(config: Config, name: str) -> int:
+    """Bars a split can hold at most: its period, less the hours and days without a session."""
+    period: SplitPeriod = getattr(config.data.splits, name)
+    share = 1.0
+    session = config.data.session
+    if session is not None:
+        end_h = session.end.hour + session.end.minute / 60 if session.end else 24.0
+        start_h = session.start.hour + session.start.minute / 60
+        share = len(session.days) / 7 * (((end_h - start_h) % 24.0) or 24.0) / 24.0
+    bars = (period.end - period.start).total_seconds() / config.data.interval * share
+    if config.data.synthetic is not None:
+        bars = min(bars, config.data.synthetic.bars)
+    return max(1, round(bars)) * num_symbols(config)
+
+
+def _memory_bytes(config: Config, rows: int, workers: int) -> float:
+    ppo = config.agent.ppo
+    rollout = ppo.num_envs * ppo.num_steps * (observation_size(config) * 4 + 200)
+    table = rows * (len(config.features) * 8 + 120)
+    weights = multiply_adds(config) * 4 * 8
+    activations = ppo.minibatch * sum(config.agent.network.hidden) * 4 * 6
+    return PARENT_BYTES + 2 * table + workers * (WORKER_BYTES + 3 * rollout + table + weights + activations)
+
+
+def _disk_bytes(config: Config, rows: int, backtest_rows: int) -> float:
+    seeds = len(config.training.seeds)
+    weights = multiply_adds(config) * 4
+    checkpoint = weights * 3 + config.agent.ppo.num_envs * num_symbols(config) * 400
+    dataset = rows * (len(config.features) * 8 + 70)
+    curves = backtest_rows * (seeds + 5) * CURVE_ROW_BYTES
+    return dataset + curves + seeds * (2 * weights + CHECKPOINTS_KEPT * checkpoint) + REPORT_BYTES

@@ -1,0 +1,98 @@
+"""Everything the report shows, read from one run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from truefill.config.load import dump_config, load_config
+from truefill.config.schema import Config
+from truefill.core.errors import ArtifactError
+from truefill.core.files import read_json, read_parquet
+
+SPLITS = ("test", "validation")
+BASELINES = ("flat", "buy_and_hold", "constant_exposure", "sma_cross", "random")
+
+
+@dataclass(frozen=True)
+class SeedTraining:
+    """One seed's training: ``training.json`` and ``updates.parquet``."""
+
+    seed: str
+    training: dict[str, Any]
+    updates: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as the report sees it."""
+
+    name: str
+    """The run folder's name."""
+    config: Config
+    config_text: str
+    verdict: dict[str, Any]
+    metrics: dict[str, Any]
+    gates: dict[str, list[dict[str, Any]]]
+    summary: dict[str, Any]
+    seeds: tuple[SeedTraining, ...]
+    lineage: dict[str, Any]
+    equity: pl.DataFrame
+    trades: pl.DataFrame
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Splits with results, test first; test is absent where it was not opened."""
+        return tuple(split for split in SPLITS if split in self.metrics)
+
+    @property
+    def chosen(self) -> str:
+        """The chosen policy, e.g. ``seed-42``."""
+        return str(self.metrics["chosen"])
+
+    def strategies(self, split: str) -> tuple[str, ...]:
+        """The chosen policy, the other seeds, then the baselines."""
+        names = list(self.metrics[split])
+        others = [name for name in names if name != self.chosen and name not in BASELINES]
+        return (self.chosen, *others, *(name for name in BASELINES if name in names))
+
+    def curve(self, split: str, strategy: str) -> pl.DataFrame:
+        """Rows of ``equity.parquet`` of one strategy, in time."""
+        rows = self.equity.filter((pl.col("split") == split) & (pl.col("strategy") == strategy))
+        if rows.is_empty():
+            raise ArtifactError(f"no equity of {strategy!r} on {split}", where="equity.parquet")
+        return rows.sort("timestamp")
+
+
+def gather(folder: Path) -> Run:
+    """Read a run folder that has a verdict.
+
+    Raises:
+        ArtifactError: a file is missing or not readable.
+    """
+    config = load_config(folder / "config.yaml")
+    summary = read_json(folder / "train" / "summary.json")
+    backtest = folder / "backtest"
+    return Run(
+        name=folder.name,
+        config=config,
+        config_text=dump_config(config),
+        verdict=read_json(folder / "verdict.json"),
+        metrics=read_json(backtest / "metrics.json"),
+        gates=read_json(backtest / "gates.json"),
+        summary=summary,
+        seeds=tuple(_seed(folder, seed) for seed in sorted(summary["seeds"], key=int)),
+        lineage=read_json(folder / "dataset" / "lineage.json"),
+        equity=read_parquet(backtest / "equity.parquet"),
+        trades=read_parquet(backtest / "trades.parquet"),
+    )
+
+
+def _seed(folder: Path, seed: str) -> SeedTraining:
+    place = folder / "train" / f"seed-{seed}"
+    return SeedTraining(
+        seed, read_json(place / "training.json"), read_parquet(place / "updates.parquet")
+    )
