@@ -60,7 +60,9 @@ def walk(T: int, seed: int = 0, *, symbol: str = "X", interval_s: int = HOUR) ->
     )
 
 
-def series_of(values: list[float] | np.ndarray, *, lag_days: float = 1.0, name: str = "m") -> Series:
+def series_of(
+    values: list[float] | np.ndarray, *, lag_days: float = 1.0, name: str = "m"
+) -> Series:
     """A daily series from 2020-01-01 on."""
     values = np.asarray(values, np.float64)
     dates = START_S + 86_400 * np.arange(len(values))
@@ -89,12 +91,20 @@ def context(table: pl.DataFrame, series: dict[str, Series] | None = None, **extr
 FEATURES: list[dict[str, Any]] = [
     {"name": "ret", "calculator": "log_return", "params": {"periods": 1}, "clip": 5},
     {"name": "ret_6", "calculator": "log_return", "params": {"periods": 6}, "pre_clip": 0.1},
-    {"name": "rsi", "calculator": "rsi", "params": {"period": 3}, "normalizer": "minmax", "high": 100},
+    {
+        "name": "rsi",
+        "calculator": "rsi",
+        "params": {"period": 3},
+        "normalizer": "minmax",
+        "high": 100,
+    },
     {"name": "hour", "calculator": "session_sin", "normalizer": "none"},
 ]
 
 
-def config_of(data: dict[str, Any], features: list[dict[str, Any]] | None = None, **more: Any) -> Config:
+def config_of(
+    data: dict[str, Any], features: list[dict[str, Any]] | None = None, **more: Any
+) -> Config:
     """A config with these data; splits default to ten, five and five days of January 2020."""
     tree = {
         "name": "case",

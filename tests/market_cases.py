@@ -78,7 +78,7 @@ def by_hand(
 ) -> Case:
     """One account. ``bars`` are (open, high, low, close), or one such tuple a symbol; ``orders``
     are (kind, value) or one a symbol, padded with HOLD; unnamed rules are off, unnamed costs 0.
-    Flat bars at the last close follow up to ``BARS``, so that all cases share one compiled shape."""
+    Flat bars at the last close follow, up to ``BARS``: one compiled shape for all cases."""
     table = np.asarray(bars, dtype=np.float64)
     table = table[:, None, :] if table.ndim == 2 else table
     quiet = np.repeat(table[-1:, :, 3:], 4, axis=2)

@@ -55,8 +55,6 @@ def ledger_bars(case: Case) -> list[Bar]:
     return bars
 
 
-
-
 def ledger_case(
     case: Case, choose: Chooser | None = None
 ) -> tuple[dict[str, np.ndarray], Counter[str], Case]:

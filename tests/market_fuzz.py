@@ -63,13 +63,14 @@ def _random_rules(
     one, wide = (accounts,), (accounts, symbols)
     balance = 10.0 ** rng.uniform(3, 5, accounts)
     share = balance[:, None] / prices["close"][0]
+    leverage = rng.choice([1.0, 1.5, 3.0, 3.0], one)
     return {
         "initial_balance": balance,
         "cost_multiple": rng.choice([0.5, 1.0, 1.0, 2.0], one),
         "extra_slippage": rng.choice([0.0, 0.0, 3e-4], one),
         "decision_interval": rng.choice([1, 1, 1, 2, 3], one),
         "allow_short": rng.choice([0.0, 1.0, 1.0], wide),
-        "max_leverage": rng.choice([1.0, 1.5, 3.0, 3.0], one),
+        "max_leverage": leverage,
         "max_weight": rng.choice([0.5, 1.0, 3.0, 3.0], wide) * rng.uniform(0.9, 1.0, wide),
         "lot": share * rng.choice([0.0, 0.0, 1e-3, 0.03], wide),
         "min_notional": balance[:, None] * rng.choice([0.0, 1e-3, 0.03], wide),
@@ -89,7 +90,7 @@ def _random_rules(
         "trail_activation": rng.choice([NEVER, NEVER, 0.004, 0.012], wide),
         "trail_keep": rng.uniform(0.2, 0.8, wide),
         "trail_floor": rng.choice([0.0, 0.002], wide),
-        "maintenance": rng.choice([0.0, 0.05, 0.3], one),
+        "maintenance": rng.choice([0.0, 0.5, 0.9], one) / leverage,
         "ruin_fraction": rng.choice([0.0, 0.2, 0.5], one),
     }
 
@@ -127,3 +128,17 @@ def lively_orders(case: Case, seed: int) -> Chooser:
         return orders
 
     return choose
+
+
+def blind_orders(case: Case, seed: int) -> Case:
+    """The case with random orders of every kind, drawn without looking at anything."""
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(len(OrderKind), case.kind.shape, p=[0.6, 0.1, 0.1, 0.1, 0.1])
+    weight = rng.uniform(-3.0, 3.0, case.kind.shape) * (rng.random(case.kind.shape) > 0.1)
+    notional = weight * case.rules["initial_balance"][:, None]
+    value = np.select(
+        [kind == OrderKind.UNITS, kind == OrderKind.NOTIONAL],
+        [notional / case.prices["close"][0], notional],
+        weight,
+    )
+    return case.with_orders(kind.astype(np.int32), value)

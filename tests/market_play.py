@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from market_cases import Case, by_hand
 from market_compare import LEG_FIELDS, LEGS, assert_same, engine_record, ledger_case
-
 from truefill.market.types import OrderKind
 
 

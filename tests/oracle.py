@@ -275,9 +275,7 @@ class Ledger:
         if p.units == 0.0 or not self.has_bar(s):
             return
         stop, target, trailing = self.levels(s)
-        worst, favourable = (
-            (quote.low, quote.high) if p.side > 0.0 else (quote.high, quote.low)
-        )
+        worst, favourable = (quote.low, quote.high) if p.side > 0.0 else (quote.high, quote.low)
         stopped = p.side * (worst - stop) <= 0.0
         reached = p.side * (favourable - target) >= 0.0
         if stopped and reached:
@@ -461,8 +459,7 @@ class Ledger:
     def _margin_and_ruin(self) -> None:
         rules, report = self.rules, self.report
         adverse = [
-            self.price(s, "low" if p.units > 0.0 else "high")
-            for s, p in enumerate(self.positions)
+            self.price(s, "low" if p.units > 0.0 else "high") for s, p in enumerate(self.positions)
         ]
         at_worst = list(zip(self.positions, adverse, strict=True))
         gross = sum(abs(p.units) * price for p, price in at_worst)

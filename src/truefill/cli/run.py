@@ -46,7 +46,9 @@ def check(
 
         checks = preflight(load(config, overrides), runs=runs, workers=workers)
         if as_json:
-            print_json({"checks": [vars(c) for c in checks], "passed": all(c.passed for c in checks)})
+            print_json(
+                {"checks": [vars(c) for c in checks], "passed": all(c.passed for c in checks)}
+            )
         else:
             _print_checks(checks)
         return max((c.exit_code for c in checks if not c.passed), default=0)

@@ -19,8 +19,9 @@ HEAD = """\
 Made from the schema by `make docs`; do not edit. `truefill schema` prints the same as JSON Schema.
 
 Fractions are fractions (0.04 is 4 %), rates end in `_bps`, times in `_s` or `_bars`; durations are
-text such as `5m`, `4h`, `1d`, or seconds. Paths count from the file that names them. `extends: other.yaml`
-takes another file as the base: mappings merge key by key, everything else replaces.
+text such as `5m`, `4h`, `1d`, or seconds. Paths count from the file that names them.
+`extends: other.yaml` takes another file as the base: mappings merge key by key, everything else
+replaces.
 `--set a.b=c` changes one value. Unknown keys are errors.
 """
 
@@ -42,7 +43,9 @@ def reference() -> str:
     for path, model in _sections("", Config):
         title = f"`{path}`" if path else "Top level"
         doc = (model.__doc__ or "").strip().split("\n")[0]
-        parts.append(f"\n## {title}\n\n{doc}\n\n| key | type | default | meaning |\n|---|---|---|---|\n")
+        parts.append(
+            f"\n## {title}\n\n{doc}\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+        )
         parts += [_row(name, field) for name, field in model.model_fields.items()]
     return "".join(parts)
 

@@ -5,6 +5,7 @@ Every artifact goes through :func:`write_atomic`. Formats: JSON, Parquet, safete
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -85,22 +86,49 @@ def read_parquet(path: Path) -> pl.DataFrame:
 def write_arrays(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """safetensors; ``metadata`` is text beside the arrays."""
+    """safetensors with ``metadata`` (text) and its own SHA-256 beside the arrays."""
     from safetensors.numpy import save
 
+    text = json.dumps(dict(metadata or {}), sort_keys=True)
     # safetensors writes its metadata map in no fixed order, so it travels as one JSON entry.
-    meta = {"truefill": json.dumps(dict(metadata), sort_keys=True)} if metadata else None
-    write_bytes(path, save({key: arrays[key] for key in sorted(arrays)}, metadata=meta))
+    entry = json.dumps({"sha256": _content_sha256(arrays, text), "text": text}, sort_keys=True)
+    data = save({key: arrays[key] for key in sorted(arrays)}, metadata={"truefill": entry})
+    write_bytes(path, data)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of a safetensors file."""
+    """Arrays and metadata of a safetensors file that :func:`write_arrays` wrote.
+
+    Raises:
+        ArtifactError: it is unreadable, or its content does not match the hash it carries.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
             meta = file.metadata() or {}
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, UnicodeDecodeError) as error:
         raise ArtifactError(f"not a readable safetensors file: {error}", where=str(path)) from error
-    return arrays, json.loads(meta["truefill"]) if "truefill" in meta else {}
+    try:
+        entry = json.loads(meta["truefill"])
+        expected, text = entry["sha256"], entry["text"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ArtifactError("the file carries no hash of truefill's", where=str(path)) from error
+    if _content_sha256(arrays, text) != expected:
+        raise ArtifactError(
+            "the content does not match the hash it carries",
+            where=str(path),
+            do="delete the file (the work since is done again), or run with --fresh",
+        )
+    return arrays, json.loads(text)
+
+
+def _content_sha256(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """SHA-256 over names, types, shapes, bytes and metadata."""
+    digest = hashlib.sha256(text.encode())
+    for key in sorted(arrays):
+        array = arrays[key]
+        digest.update(f"\0{key}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

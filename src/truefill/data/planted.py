@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_GRID = 4_001
-_SETTLED = 1e-14
+_GRID = 1_001
+_SETTLED = 1e-12
 _MAX_ITERATIONS = 10_000
 
 
@@ -132,7 +132,7 @@ def _clairvoyant(gains: Floats, costs: Floats) -> npt.NDArray[np.int64]:
 
 def _causal(rule: PlantedRule, gains: Floats, costs: Floats) -> npt.NDArray[np.int64]:
     """The stationary optimum of long horizons, by relative value iteration over the signal's normal
-    distribution (a grid of 4,001 equally likely values): i64[T-1, positions]."""
+    distribution (a grid of 1,001 equally likely values): i64[T-1, positions]."""
     quantile = NormalDist().inv_cdf
     grid = rule.gains(np.array([quantile((i + 0.5) / _GRID) for i in range(_GRID)]))
     flat = rule.positions.index(0)

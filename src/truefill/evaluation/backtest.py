@@ -177,7 +177,7 @@ def _trace(
 
     legs: tuple[Leg, ...] = (result.at_open, result.order, result.in_bar, result.at_end)
     cost = sum(np.sum(np.asarray(leg.fee + leg.spread), axis=1) for leg in legs)
-    financing = np.asarray(result.interest + np.sum(np.asarray(result.borrow), axis=1))
+    financing = np.asarray(result.interest + result.borrow)
     weights = np.asarray(account.units * account.mark) / np.asarray(account.equity)[:, None]
     statuses, counts = np.unique(np.asarray(result.status), return_counts=True)
     return Trace(

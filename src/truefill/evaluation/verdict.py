@@ -141,9 +141,11 @@ def _headline(answer: Answer, checks: Sequence[Check], test: TestEvidence | None
     wanted = False if answer == "do not deploy" else None
     against = [check for check in checks if check.passed is wanted]
     first = against[0].text.rstrip(".")
-    more = f" ({len(against) - 1} more below)" if len(against) > 1 else ""
-    start = "Do not deploy" if answer == "do not deploy" else "Not enough evidence"
-    return f"{start}: {first[0].lower()}{first[1:]}{more}."
+    start, what = ("Do not deploy", "failed")
+    if answer == "not enough evidence":
+        start, what = ("Not enough evidence", "cannot be judged")
+    number = f"{len(against)} of {len(checks)} checks {what}; first: "
+    return f"{start}: {number}{first[0].lower()}{first[1:]}."
 
 
 def _validation_check(gates: Sequence[GateResult]) -> Check:
@@ -183,7 +185,7 @@ def _baseline_checks(test: TestEvidence) -> list[Check]:
     """Net profit above every baseline: the paired interval lies above 0."""
     checks = []
     for name, paired in test.paired.items():
-        label = name.replace("_", " ")
+        label = name.replace("_", " ").replace("sma", "SMA")
         returns = f"{percent(test.net_return)} against {percent(test.baseline_returns[name])}"
         interval = (
             f"difference per bar {paired.difference * 1e4:.3f} bps, interval "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 from truefill.config.schema import Config, SplitPeriod
@@ -44,7 +45,7 @@ class Estimate:
 
 
 def estimate(config: Config, workers: int | None = None) -> Estimate:
-    """Time, memory and disk of a whole run of ``config``, from the config alone (no data is read)."""
+    """Time, memory and disk of a whole run, from the config alone (no data is read)."""
     seeds = len(config.training.seeds)
     workers = workers or default_workers(seeds)
     workers = min(workers, seeds)
@@ -90,7 +91,7 @@ def multiply_adds(config: Config) -> int:
 
 def _dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:
     sizes = (inputs, *hidden, outputs)
-    return sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    return sum(a * b for a, b in pairwise(sizes))
 
 
 def num_symbols(config: Config) -> int:
@@ -102,7 +103,9 @@ def num_symbols(config: Config) -> int:
 
 def observation_size(config: Config) -> int:
     symbols = num_symbols(config)
-    return symbols * (config.env.window_bars * len(config.features) + len(config.env.state_features))
+    return symbols * (
+        config.env.window_bars * len(config.features) + len(config.env.state_features)
+    )
 
 
 def split_rows(config: Config, name: str) -> int:
@@ -126,7 +129,11 @@ def _memory_bytes(config: Config, rows: int, workers: int) -> float:
     table = rows * (len(config.features) * 8 + 120)
     weights = multiply_adds(config) * 4 * 8
     activations = ppo.minibatch * sum(config.agent.network.hidden) * 4 * 6
-    return PARENT_BYTES + 2 * table + workers * (WORKER_BYTES + 3 * rollout + table + weights + activations)
+    return (
+        PARENT_BYTES
+        + 2 * table
+        + workers * (WORKER_BYTES + 3 * rollout + table + weights + activations)
+    )
 
 
 def _disk_bytes(config: Config, rows: int, backtest_rows: int) -> float:

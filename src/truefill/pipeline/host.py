@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,16 @@ print(json.dumps(found))
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def default_workers(seeds: int) -> int:
@@ -86,7 +97,9 @@ def probe_devices() -> dict[str, list[str]]:
     )
     if done.returncode != 0:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise TruefillError(f"jax does not start: {last}", where="device", do="run `make setup` again")
+        raise TruefillError(
+            f"jax does not start: {last}", where="device", do="run `make setup` again"
+        )
     found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
     return found
 

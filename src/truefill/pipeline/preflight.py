@@ -83,7 +83,9 @@ def _registered(config: Config) -> Iterator[Check]:
 
     def calculators() -> str:
         for i, feature in enumerate(config.features):
-            CALCULATORS.parse(feature.calculator, feature.params, where=f"features.{i} {feature.name}")
+            CALCULATORS.parse(
+                feature.calculator, feature.params, where=f"features.{i} {feature.name}"
+            )
         return f"{len(config.features)} features, all calculators and parameters known"
 
     def environment() -> str:
@@ -101,13 +103,14 @@ def _files(config: Config) -> Iterator[Check]:
 
     def files() -> str:
         size = 0
-        for source in (*config.data.bars, *config.data.series):
-            path = resolve(source.path)
+        paths = [bars.path for bars in config.data.bars]
+        paths += [series.path for series in config.data.series]
+        for path in map(resolve, paths):
             if not os.access(path, os.R_OK):
                 raise DataError("unreadable_file", "may not be read", where=str(path))
             size += path.stat().st_size
-        count = len(config.data.bars) + len(config.data.series)
-        return f"{count} files, {size / 1e6:.1f} MB" if count else "synthetic market, no files"
+        files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+        return f"{files}, {size / 1e6:.1f} MB" if paths else "synthetic market, no files"
 
     yield _attempt("files", files)
 
@@ -131,14 +134,16 @@ def _dataset(config: Config) -> Iterator[Check]:
     unknown = sorted(set(config.market.symbols) - symbols)
     known = ", ".join(sorted(symbols))
     figure = f"costs given for {', '.join(unknown)}; the data hold {known}" if unknown else known
-    yield Check("symbols", not unknown, figure, "correct market.symbols" if unknown else "", BAD_CONFIG)
+    yield Check(
+        "symbols", not unknown, figure, "correct market.symbols" if unknown else "", BAD_CONFIG
+    )
 
 
 def _rows(config: Config, built: BuiltDataset, name: str) -> Check:
     table = built.tables[name]
     needed: int = getattr(config.gates.min_rows, name)
-    first, last = table["timestamp"].min(), table["timestamp"].max()
-    figure = f"{table.height:,} rows (at least {needed:,}), {first:%Y-%m-%d} to {last:%Y-%m-%d}"  # type: ignore[str-format]
+    stamps = table["timestamp"].dt.date().to_list()
+    figure = f"{table.height:,} rows (at least {needed:,}), {stamps[0]} to {stamps[-1]}"
     do = f"widen data.splits.{name}, give more bars, or lower gates.min_rows.{name}"
     return Check(f"rows {name}", table.height >= needed, figure, do, BAD_CONFIG)
 

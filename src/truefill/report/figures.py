@@ -74,7 +74,7 @@ def equity(run: Run, split: str) -> Spec:
         if name == run.chosen:
             style["line"]["width"] = 2.6
         elif name not in COLOURS:
-            style["opacity"] = 0.35
+            style["opacity"] = 0.5
         elif name in {"flat", "random"}:
             style["line"]["dash"] = "dot" if name == "flat" else "dash"
         mark = f"{label(name)} (chosen)" if name == run.chosen else label(name)
@@ -128,6 +128,7 @@ def _markers(part: pl.DataFrame, end: str, name: str, symbol: str, colour: str) 
         f"{row['return']:+.2%} in {row['bars_held']} bars, {row['reason'].replace('_', ' ')}"
         for row in part.iter_rows(named=True)
     ]
+    width = 1.4 if symbol.endswith("open") else 0.0
     return {
         "type": "scatter",
         "mode": "markers",
@@ -136,7 +137,7 @@ def _markers(part: pl.DataFrame, end: str, name: str, symbol: str, colour: str) 
         "y": rounded(part[f"{end}_price"]),
         "text": text,
         "hovertemplate": "%{x}<br>%{y}<br>%{text}",
-        "marker": {"symbol": symbol, "size": 8, "color": colour, "line": {"width": 1.4}},
+        "marker": {"symbol": symbol, "size": 8, "color": colour, "line": {"width": width}},
     }
 
 
@@ -188,12 +189,11 @@ def cost_path(run: Run, split: str) -> Spec:
 def cost_stress(run: Run, split: str) -> Spec:
     """Net return at multiples of all costs and at added slippage."""
     base = run.metrics[split][run.chosen]["net_return"]
-    stress: list[tuple[str, float]] = [("costs x1", base)]
-    stress += [
-        (f"costs {name}", value) for name, value in run.metrics["cost_stress"][split].items()
-    ]
+    multiples = run.metrics["cost_stress"][split]
     grid = run.metrics["slippage_grid"][split]
-    stress += [(f"+{float(bps):g} bps slip", grid[bps]) for bps in sorted(grid, key=float)]
+    stress: list[tuple[str, float]] = [("costs<br>x1", base)]
+    stress += [(f"costs<br>x{float(m[1:]):g}", value) for m, value in multiples.items()]
+    stress += [(f"slippage<br>+{float(bps):g} bps", grid[bps]) for bps in sorted(grid, key=float)]
     values = [value for _, value in stress]
     bars = {
         "type": "bar",
@@ -205,8 +205,13 @@ def cost_stress(run: Run, split: str) -> Spec:
         "cliponaxis": False,
         "hovertemplate": "%{x}: %{y:.2%}<extra></extra>",
     }
-    layout = {"yaxis": {"tickformat": ".0%", "title": {"text": "net return"}}, "height": 300}
-    return {"data": [bars], "layout": layout | {"showlegend": False, "xaxis": {"type": "category"}}}
+    layout = {
+        "xaxis": {"type": "category", "tickmode": "linear", "dtick": 1, "tickangle": 0},
+        "yaxis": {"tickformat": ".0%", "title": {"text": "net return"}},
+        "showlegend": False,
+        "height": 300,
+    }
+    return {"data": [bars], "layout": layout}
 
 
 def learning(run: Run) -> Spec:
@@ -248,7 +253,7 @@ def updates(run: Run) -> Spec:
     data: list[Spec] = []
     layout: Spec = {"height": 460, "showlegend": False, "annotations": [], "hovermode": "closest"}
     for place, (column, title) in enumerate(UPDATE_COLUMNS):
-        axis, row, across = str(place + 1), place // 3, place % 3
+        axis, row, across = str(place + 1) if place else "", place // 3, place % 3
         x = [across * 0.35, across * 0.35 + 0.29]
         y = [0.58, 0.93] if row == 0 else [0.04, 0.39]
         layout[f"xaxis{axis}"] = {"domain": x, "anchor": f"y{axis}", "nticks": 4}

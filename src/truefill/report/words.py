@@ -36,8 +36,10 @@ def label(name: str) -> str:
     """A name from an artifact as a title: ``seed-42`` -> ``Seed 42``."""
     if name in LABELS:
         return LABELS[name]
+    if name.startswith("min_rows_"):
+        return "Rows in " + name.removeprefix("min_rows_")
     if name.startswith("beats_"):
-        return "Beats " + label(name.removeprefix("beats_")).lower().replace("sma", "SMA")
+        return "Beats " + name.removeprefix("beats_").replace("_", " ").replace("sma", "SMA")
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
@@ -60,6 +62,11 @@ def gate_number(name: str, value: float | None) -> str:
 
 def money(value: float) -> str:
     return f"{value:,.2f}"
+
+
+def unbroken(text: str) -> str:
+    """Numbers stay on one line with their percent sign."""
+    return text.replace(" %", "\u00a0%")
 
 
 def bps(value: float) -> str:

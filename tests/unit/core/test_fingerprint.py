@@ -12,7 +12,9 @@ from truefill.core.fingerprint import fingerprint, sha256_bytes, sha256_file, so
 
 
 def test_published_value(tmp_path: Path) -> None:
-    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
+    expected = (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
+    )
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_bytes(b"abc") == sha256_file(tmp_path / "abc") == expected
 

@@ -37,7 +37,9 @@ def test_get_parse_and_iterate_in_the_order_of_names() -> None:
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"no shape is called 'sqare'[\s\S]*Did you mean 'square'"):
+    with pytest.raises(
+        ConfigError, match=r"no shape is called 'sqare'[\s\S]*Did you mean 'square'"
+    ):
         shapes().get("sqare", where="here")
 
 

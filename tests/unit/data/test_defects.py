@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from data_cases import GOOD_ROWS, HEADER, config_of, csv_file, parquet_bars, read, walk
 
+from data_cases import GOOD_ROWS, HEADER, config_of, csv_file, parquet_bars, read, walk
 from truefill.core.errors import ConfigError, DataError
 from truefill.features.build import build_dataset
 
@@ -108,7 +108,10 @@ def test_null_and_nan_in_parquet_are_refused(tmp_path: Path) -> None:
         table.write_parquet(tmp_path / "b.parquet")
         with pytest.raises(DataError) as caught:
             read(tmp_path / "b.parquet", symbol=None)
-        assert (caught.value.rule, caught.value.where) == ("not_a_number", "b.parquet row 4 column close")
+        assert (caught.value.rule, caught.value.where) == (
+            "not_a_number",
+            "b.parquet row 4 column close",
+        )
 
 
 def test_no_symbol_anywhere_and_conflicting_symbols(tmp_path: Path) -> None:

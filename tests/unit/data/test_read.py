@@ -1,4 +1,4 @@
-"""Timestamps of any kind and unit become the same UTC instants; files of any type the same table."""
+"""Timestamps of any kind become the same UTC instants; files of any type the same table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from data_cases import GOOD_ROWS, csv_file, read, walk
 
+from data_cases import GOOD_ROWS, csv_file, read, walk
 from truefill.core.errors import DataError
 from truefill.data.read import SAMPLE_FOLDER
 

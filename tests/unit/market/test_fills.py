@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from market_play import flat, hold, notional, play, side, units, weight
 
+from market_play import flat, hold, notional, play, side, units, weight
 from truefill.market.types import BarState, ExitReason, OrderStatus
 
 UP = [flat(100.0), (100.0, 112.0, 99.0, 110.0), (110.0, 121.0, 110.0, 120.0), flat(120.0)]

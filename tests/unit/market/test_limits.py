@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from market_play import flat, hold, notional, play, side, units, weight
 
+from market_play import flat, hold, play, side, units, weight
 from truefill.market.types import ExitReason, OrderStatus
 
 STILL = [flat(100.0)] * 6
@@ -139,4 +139,3 @@ def test_no_equity_no_opening() -> None:
     played = play(bars, [weight(3.0), weight(3.0)], max_leverage=3.0)
     assert played.bar(2).equity == close_to(1e-3)
     assert played.bar(2).units == 0.0
-    assert notional(1.0)[1] == 1.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from market_play import Played, flat, hold, play, units
 
+from market_play import Played, flat, hold, play, units
 from truefill.market.types import BarState, ExitReason, OrderStatus
 
 close_to = pytest.approx
@@ -30,7 +30,9 @@ def test_stop_inside_the_bar_fills_at_its_level(
 
 
 def test_stop_pays_spread_slippage_and_fee() -> None:
-    played = play([flat(100.0)] * 2 + [(98.0, 99.0, 90.0, 97.0)], [units(1.0)], stop_loss=0.05, **COSTS)
+    played = play(
+        [flat(100.0)] * 2 + [(98.0, 99.0, 90.0, 97.0)], [units(1.0)], stop_loss=0.05, **COSTS
+    )
     leg = played.bar(2).in_bar
     level = 102.0 * 0.95
     assert leg.price == close_to(level * 0.98)
@@ -57,7 +59,9 @@ def test_gapped_stop_fills_at_the_open_not_at_its_level(
 
 
 def test_gapped_stop_pays_spread_slippage_and_fee() -> None:
-    played = play([flat(100.0)] * 2 + [(80.0, 99.0, 79.0, 97.0)], [units(1.0)], stop_loss=0.05, **COSTS)
+    played = play(
+        [flat(100.0)] * 2 + [(80.0, 99.0, 79.0, 97.0)], [units(1.0)], stop_loss=0.05, **COSTS
+    )
     leg = played.bar(2).at_open
     assert (leg.price, leg.spread, leg.fee) == (close_to(78.4), close_to(1.6), close_to(0.784))
 
@@ -88,6 +92,13 @@ def test_gapped_target_fills_at_its_level_never_better(
 def test_target_pays_the_fee_and_no_spread() -> None:
     played = play([flat(100.0)] * 2 + [(120.0,) * 4], [units(1.0)], take_profit=0.05, **COSTS)
     leg = played.bar(2).at_open
+    assert leg.price == close_to(102.0 * 1.05)
+    assert (leg.spread, leg.fee) == (0.0, close_to(102.0 * 1.05 * 0.01))
+
+
+def test_target_inside_the_bar_pays_the_fee_and_no_spread() -> None:
+    bars = [flat(100.0), flat(100.0), (100.0, 110.0, 99.0, 100.0)]
+    leg = play(bars, [units(1.0)], take_profit=0.05, **COSTS).bar(2).in_bar
     assert leg.price == close_to(102.0 * 1.05)
     assert (leg.spread, leg.fee) == (0.0, close_to(102.0 * 1.05 * 0.01))
 

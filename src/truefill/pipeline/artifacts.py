@@ -1,0 +1,121 @@
+"""The manifest of a run: which stages are done, under which key, with which files.
+
+A stage's key is the SHA-256 of everything its result depends on: its part of the config, its
+inputs, the source code it runs, library versions and backend. Files are verified on every use.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import truefill
+from truefill.core.errors import ArtifactError
+from truefill.core.files import read_json, write_json
+from truefill.core.fingerprint import fingerprint, sha256_file, source_hash
+
+MANIFEST = "manifest.json"
+LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "polars", "pyarrow", "plotly")
+CODE = {
+    "dataset": ("core", "config", "data", "features"),
+    "train": ("core", "config", "data/split.py", "market", "env", "agents"),
+    "select": ("core", "agents", "evaluation"),
+    "validate": ("core", "config", "data/split.py", "market", "env", "agents", "evaluation", "pipeline"),
+    "test": ("core", "config", "data", "market", "env", "agents", "evaluation", "pipeline"),
+    "verdict": ("core", "config", "evaluation", "report", "pipeline"),
+}  # fmt: skip
+"""Source that decides a stage's result, relative to the package."""
+
+
+def code_hash(stage: str) -> str:
+    """SHA-256 of the source a stage runs (per-seed stages are called train/seed-N)."""
+    root = Path(truefill.__file__).parent
+    return source_hash(root / part for part in CODE[stage.split("/")[0]])
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide bits: Python's minor version and the numerical libraries."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, **{name: version(name) for name in LIBRARIES}}
+
+
+def stage_key(stage: str, device: str, inputs: dict[str, Any]) -> str:
+    """The key under which a stage's result holds."""
+    return fingerprint(
+        {
+            "stage": stage,
+            "code": code_hash(stage),
+            "versions": versions(),
+            "device": device,
+            **inputs,
+        }
+    )
+
+
+@dataclass
+class Manifest:
+    """manifest.json of one run folder."""
+
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path) -> Manifest:
+        """The folder's manifest; empty for a new folder."""
+        path = folder / MANIFEST
+        if not path.exists():
+            return cls(folder)
+        data = read_json(path)
+        try:
+            return cls(folder, data["facts"], data["stages"])
+        except (KeyError, TypeError) as error:
+            raise ArtifactError("not a manifest of truefill's", where=str(path)) from error
+
+    def save(self) -> None:
+        write_json(self.folder / MANIFEST, {"facts": self.facts, "stages": self.stages})
+
+    def done(self, stage: str, key: str) -> bool:
+        """Is ``stage`` done under ``key``? Its files are then verified.
+
+        Raises:
+            ArtifactError: a file of the stage is missing or changed.
+        """
+        entry = self.stages.get(stage)
+        if entry is None or entry["key"] != key:
+            return False
+        self.verify(stage)
+        return True
+
+    def verify(self, stage: str) -> None:
+        """Raise ``ArtifactError`` unless every file of ``stage`` is as it was written."""
+        for name, expected in self.stages[stage]["artifacts"].items():
+            path = self.folder / name
+            if not path.is_file():
+                raise ArtifactError(
+                    "the artifact is missing", where=str(path), do="restore it, or run with --fresh"
+                )
+            if sha256_file(path) != expected:
+                raise ArtifactError(
+                    "the artifact does not match its hash in the manifest",
+                    where=str(path),
+                    do="restore it, or run with --fresh",
+                )
+
+    def record(self, stage: str, key: str, files: list[str]) -> None:
+        """Book a finished stage with the hashes of its files, and forget every stage named after it
+        in the pipeline (they were made from older inputs)."""
+        self.stages[stage] = {
+            "key": key,
+            "code_sha256": code_hash(stage),
+            "artifacts": {name: sha256_file(self.folder / name) for name in sorted(files)},
+        }
+        self.save()
+
+    def outputs(self, stage: str) -> dict[str, str]:
+        """File -> SHA-256 of a finished stage."""
+        artifacts: dict[str, str] = self.stages[stage]["artifacts"]
+        return artifacts

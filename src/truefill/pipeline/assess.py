@@ -1,0 +1,209 @@
+"""Assess the trained policies and every baseline on one split, through the one market."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+
+from truefill.agents.bundle import Bundle
+from truefill.config.schema import Config
+from truefill.core.files import write_json, write_parquet
+from truefill.data.split import SplitArrays
+from truefill.env.setup import FOREVER, Environment, make_environment
+from truefill.evaluation import baseline_orders as baselines
+from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_orders
+from truefill.evaluation.baseline_orders import OrderList, agent_profile
+from truefill.evaluation.gates import GateResult, check_gates
+from truefill.evaluation.metrics import Metrics, evidence_shortfall, measure
+from truefill.evaluation.uncertainty import paired_difference
+from truefill.market.types import NEVER
+
+FILES = ("equity.parquet", "trades.parquet", "metrics.json", "gates.json")
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What one split showed."""
+
+    metrics: dict[str, Metrics]
+    """Strategy -> measures."""
+    gates: tuple[GateResult, ...]
+    seed_returns: dict[int, float]
+
+
+def assess(
+    config: Config,
+    split: SplitArrays,
+    bundles: dict[int, Bundle],
+    chosen: int,
+    contract_sha256: str,
+    rows: dict[str, int],
+    folder: Path,
+) -> Assessment:
+    """Backtest every seed's bundle and every baseline; write the split's four files to ``folder``."""
+    env = make_environment(config, split, "backtest")
+    seeds = {
+        seed: backtest(bundle, env, split, contract_sha256)[0] for seed, bundle in bundles.items()
+    }
+    agent = seeds[chosen]
+    traces = {f"seed-{seed}": trace for seed, trace in seeds.items()}
+    traces.update(_baselines(config, env, split, agent))
+    draws, traces[RANDOM] = _random(config, env, split, agent)
+    metrics = {name: _measure(config, name, trace) for name, trace in traces.items()}
+    me = f"seed-{chosen}"
+    gates = check_gates(metrics[me], config.gates, rows=rows)
+    facts = {
+        "strategies": {name: found.to_dict() for name, found in metrics.items()},
+        "random_net_returns": draws,
+        "paired": _paired(config, agent, traces),
+        **_stress(config, split, bundles[chosen], contract_sha256),
+        "shortfall": evidence_shortfall(
+            "closed_trades",
+            agent.trades.height,
+            agent.turnover[1:],
+            agent.gross[1:],
+            minimum=config.evaluation.min_closed_trades,
+        ),
+        "order_statuses": {name: trace.statuses for name, trace in traces.items()},
+        "ambiguous_bars": agent.ambiguous,
+        "periods_per_year": split.periods_per_year,
+    }
+    curves = [trace.curve(split.name, name) for name, trace in traces.items()]
+    trades = [
+        trace.trades.select(
+            pl.lit(split.name).alias("split"), pl.lit(name).alias("strategy"), pl.all()
+        )
+        for name, trace in traces.items()
+    ]
+    write_parquet(folder / FILES[0], pl.concat(curves))
+    write_parquet(folder / FILES[1], pl.concat(trades))
+    write_json(folder / FILES[2], facts)
+    write_json(folder / FILES[3], [gate.to_dict() for gate in gates])
+    return Assessment(metrics, gates, {seed: trace.net_return for seed, trace in seeds.items()})
+
+
+def _passive(env: Environment) -> Environment:
+    """The same bars, costs, limits and financing, without the agent's stops and holding rules: a
+    baseline that holds is not stopped out."""
+    market = env.arrays.market
+    never = jnp.full_like(market.stop_loss, NEVER)
+    off = jnp.zeros_like(market.min_hold)
+    free = market._replace(
+        stop_loss=never,
+        take_profit=never,
+        use_atr=jnp.zeros_like(market.use_atr),
+        trail_distance=never,
+        trail_activation=never,
+        min_hold=off,
+        max_hold=jnp.full_like(market.max_hold, FOREVER),
+        decision_interval=jnp.ones_like(market.decision_interval),
+    )
+    return replace(env, arrays=env.arrays._replace(market=free))
+
+
+def _baselines(
+    config: Config, env: Environment, split: SplitArrays, agent: Trace
+) -> dict[str, Trace]:
+    """flat, buy_and_hold, constant_exposure, sma_cross."""
+    first = env.spec.first_bar
+    mean_weight = agent_profile(agent.weights[1:]).mean_weight
+    cross = config.evaluation.sma_cross
+    short = config.market.allow_short
+    passive = {
+        "flat": baselines.flat(split.close),
+        "buy_and_hold": baselines.buy_and_hold(split.close),
+        "constant_exposure": _from(
+            baselines.constant_exposure(split.close[first:], mean_weight), first
+        ),
+    }
+    active = baselines.sma_cross(split.close, cross.fast_bars, cross.slow_bars, allow_short=short)
+    held = _replay(list(passive.values()), _passive(env), split)
+    traded = _replay([active], env, split)
+    return dict(zip([*passive, "sma_cross"], [*held, *traded], strict=True))
+
+
+def _from(orders: OrderList, first: int) -> OrderList:
+    """Orders of bars ``first`` .. T, with holds before them."""
+    head = ((first, 0), (0, 0))
+    return OrderList(np.pad(orders.kind, head), np.pad(orders.value, head))
+
+
+def _replay(orders: list[OrderList], env: Environment, split: SplitArrays) -> list[Trace]:
+    kind = np.stack([order.kind for order in orders])
+    value = np.stack([order.value for order in orders])
+    return replay_orders(kind, value, env, split)
+
+
+def _random(
+    config: Config, env: Environment, split: SplitArrays, agent: Trace
+) -> tuple[list[float], Trace]:
+    """Net returns of all draws, and the median draw in full."""
+    first = env.spec.first_bar
+    profile = agent_profile(agent.weights[1:])
+    settings = config.evaluation
+    drawn = baselines.random_orders(
+        split.close[first:], profile, draws=settings.random_draws, seed=settings.seed
+    )
+    head = ((0, 0), (first, 0), (0, 0))
+    orders = OrderList(np.pad(drawn.kind, head), np.pad(drawn.value, head))
+    equity = replay_equity(orders.kind, orders.value, env)
+    returns = equity[:, -1] / equity[:, 0] - 1.0
+    median = int(np.argsort(returns, kind="stable")[len(returns) // 2])
+    one = OrderList(orders.kind[median : median + 1], orders.value[median : median + 1])
+    return returns.tolist(), replay_orders(one.kind, one.value, env, split)[0]
+
+
+def _measure(config: Config, name: str, trace: Trace) -> Metrics:
+    return measure(
+        trace.equity,
+        trace.timestamps_s,
+        trace.trades,
+        weight=trace.weight,
+        gross=trace.gross,
+        turnover=trace.turnover,
+        total_cost=float(trace.cost.sum()),
+        total_financing=float(trace.financing.sum()),
+        rule="closed_trades" if name.startswith("seed-") else "exempt",
+        min_closed_trades=config.evaluation.min_closed_trades,
+    )
+
+
+def _paired(config: Config, agent: Trace, traces: dict[str, Trace]) -> dict[str, Any]:
+    settings = config.evaluation
+    return {
+        name: paired_difference(
+            agent.log_returns,
+            trace.log_returns,
+            draws=settings.bootstrap_draws,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        ).to_dict()
+        for name, trace in traces.items()
+        if not name.startswith("seed-")
+    }
+
+
+def _stress(
+    config: Config, split: SplitArrays, bundle: Bundle, contract_sha256: str
+) -> dict[str, Any]:
+    """The chosen policy at multiplied costs, and over the slippage grid, as accounts of one run."""
+    settings = config.evaluation
+    grid = settings.slippage_grid_bps
+    scenarios = make_environment(
+        config,
+        split,
+        "backtest",
+        cost_multiples=(settings.cost_multiple, *(1.0 for _ in grid)),
+        extra_slippage_bps=(0.0, *grid),
+    )
+    stressed, *cells = backtest(bundle, scenarios, split, contract_sha256)
+    return {
+        "cost_stress": {f"x{settings.cost_multiple}": stressed.net_return},
+        "slippage_grid": {str(bps): cell.net_return for bps, cell in zip(grid, cells, strict=True)},
+    }

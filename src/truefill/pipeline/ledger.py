@@ -1,0 +1,135 @@
+"""The trial ledger: every policy ever scored on a split, and every opening of a test split.
+
+SQLite in WAL mode, shared by all runs of a runs folder. Rows are keyed, so that a run that is
+killed and resumed counts once. Only this module makes a ``TestPermit``, after the opening is on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from truefill.core.errors import ArtifactError
+from truefill.data.dataset import TestPermit
+
+LEDGER = "ledger.sqlite"
+WAIT_S = 60.0
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS looks (
+    run TEXT NOT NULL, policy TEXT NOT NULL, seed INTEGER NOT NULL, split TEXT NOT NULL,
+    split_sha256 TEXT NOT NULL, sharpe REAL, net_return REAL NOT NULL, looked_at TEXT NOT NULL,
+    PRIMARY KEY (run, policy, seed, split_sha256)
+);
+CREATE TABLE IF NOT EXISTS openings (
+    opening INTEGER PRIMARY KEY AUTOINCREMENT,
+    test_sha256 TEXT NOT NULL, period TEXT NOT NULL, run TEXT NOT NULL, policy TEXT NOT NULL,
+    opened_at TEXT NOT NULL, UNIQUE (test_sha256, period, run, policy)
+);
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One policy scored on one split. ``sharpe`` is per period; None where it is undefined."""
+
+    policy: str
+    seed: int
+    sharpe: float | None
+    net_return: float
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One opening of a test split: the permit, and how many others came before."""
+
+    permit: TestPermit
+    number: int
+    """1 for the first opening of this test data."""
+
+    @property
+    def contaminated(self) -> bool:
+        """Another policy or config has been tested on these rows before."""
+        return self.number > 1
+
+
+class Ledger:
+    """The ledger in a runs folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=WAIT_S)
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(SCHEMA)
+            with connection:
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise ArtifactError(
+                f"the ledger cannot be used: {error}", where=str(self.path)
+            ) from error
+        finally:
+            connection.close()
+
+    def book_looks(self, run: str, split: str, split_sha256: str, looks: Sequence[Look]) -> None:
+        """Count policies scored on a split; the same look again counts once."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        rows = [
+            (run, look.policy, look.seed, split, split_sha256, look.sharpe, look.net_return, now)
+            for look in looks
+        ]
+        with self._connect() as connection:
+            connection.executemany("INSERT OR IGNORE INTO looks VALUES (?,?,?,?,?,?,?,?)", rows)
+
+    def looks_on(self, split_sha256: str) -> list[float | None]:
+        """Per-period Sharpe ratio of every look on this split, in the order they were booked."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "SELECT sharpe FROM looks WHERE split_sha256 = ? ORDER BY rowid", (split_sha256,)
+            ).fetchall()
+        return [row["sharpe"] for row in rows]
+
+    def open_test(self, test_sha256: str, period: str, run: str, policy: str) -> Opening:
+        """Count this opening before the rows are read. The identical run resuming is the same one."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        key = (test_sha256, period, run, policy)
+        with self._connect() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO openings (test_sha256, period, run, policy, opened_at) "
+                "VALUES (?,?,?,?,?)",
+                (*key, now),
+            )
+            mine = connection.execute(
+                "SELECT opening FROM openings WHERE test_sha256 = ? AND period = ? AND run = ? "
+                "AND policy = ?",
+                key,
+            ).fetchone()["opening"]
+            number = connection.execute(
+                "SELECT COUNT(*) FROM openings WHERE test_sha256 = ? AND opening <= ?",
+                (test_sha256, mine),
+            ).fetchone()[0]
+        return Opening(TestPermit(test_sha256=test_sha256, opening=int(number)), int(number))
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Every look, oldest first."""
+        return self._all("SELECT * FROM looks ORDER BY rowid")
+
+    def openings(self) -> list[dict[str, Any]]:
+        """Every opening, oldest first."""
+        return self._all("SELECT * FROM openings ORDER BY opening")
+
+    def _all(self, query: str) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
+        with self._connect() as connection:
+            return [dict(row) for row in connection.execute(query)]

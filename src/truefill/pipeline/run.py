@@ -1,0 +1,453 @@
+"""Run a config: decide which stages are due, let workers do them, book what they made."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from truefill.config.load import SAMPLE_PREFIX
+from truefill.config.schema import Config
+from truefill.core.errors import TruefillError, UsageError, did_you_mean
+from truefill.core.files import read_json, write_json
+from truefill.core.fingerprint import fingerprint, sha256_file
+from truefill.pipeline import host
+from truefill.pipeline.artifacts import MANIFEST, Manifest, stage_key, versions
+from truefill.pipeline.events import Event
+from truefill.pipeline.pool import Job, Pool
+from truefill.pipeline.smoke import smoke_config
+
+STAGES = ("dataset", "train", "validate", "test", "verdict")
+TIMING = "timing.json"
+LOG = "log.txt"
+LOCK_WAIT_S = 20.0
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    folder: Path
+    verdict: str | None
+    headline: str | None
+    stages: dict[str, str]
+    """Stage -> done, skipped, or why it was not run."""
+    report_path: Path | None
+
+
+def run(
+    config: Config,
+    *,
+    runs: Path,
+    only: str | None = None,
+    until: str | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    skip_checks: bool = False,
+    smoke: bool = False,
+    report: Report = lambda event: None,
+) -> RunResult:
+    """From data to verdict. The same call again goes on where the last one stopped.
+
+    Args:
+        config: what to run.
+        runs: the runs folder; the run gets a folder of its own in it.
+        only: do this stage alone (the ones before it must be done).
+        until: stop after this stage; ``validate`` never opens test.
+        workers: worker processes; one a seed, at most one a core, when absent.
+        fresh: do every stage again.
+        skip_checks: no preflight; recorded in the manifest.
+        smoke: a small run on the train period only.
+        report: called with every event.
+
+    Raises:
+        TruefillError: what failed, where, and what to do; nothing half-written is left.
+    """
+    for stage in (only, until):
+        if stage is not None and stage not in STAGES:
+            raise UsageError(f"no stage is called {stage!r}", do=did_you_mean(stage, STAGES))
+    if only is not None and until is not None:
+        raise UsageError("give --only or --until, not both")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {workers}")
+    if smoke:
+        config = smoke_config(config)
+    inputs = input_hashes(config)
+    identity = run_identity(config, inputs)
+    folder = runs.absolute() / f"{config.name}-{identity[:6]}"
+    with _locked(folder, report):
+        course = _Course(config, folder, identity, inputs, workers, report, skip_checks)
+        if fresh:
+            course.forget()
+        return course.go(only, until)
+
+
+def input_hashes(config: Config) -> dict[str, str]:
+    """SHA-256 of every data file, by position and name.
+
+    Raises:
+        TruefillError: a file does not exist.
+    """
+    hashes = {}
+    for kind, sources in (("bars", config.data.bars), ("series", config.data.series)):
+        for index, source in enumerate(sources):
+            if str(source.path).startswith(SAMPLE_PREFIX):
+                hashes[f"{kind}.{index}"] = str(source.path)
+                continue
+            if not source.path.is_file():
+                error = TruefillError(
+                    "the file does not exist",
+                    where=f"data.{kind}.{index}.path: {source.path}",
+                    do="paths count from the config file that names them",
+                )
+                error.exit_code = 2
+                raise error
+            hashes[f"{kind}.{index}"] = sha256_file(source.path)
+    return hashes
+
+
+def _without_paths(config: Config) -> dict[str, Any]:
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    for kind in ("bars", "series"):
+        for entry in tree["data"][kind]:
+            entry["path"] = Path(entry["path"]).name
+    return tree
+
+
+def run_identity(config: Config, inputs: dict[str, str]) -> str:
+    """SHA-256 of config and data; where the files lie does not matter."""
+    return fingerprint({"config": _without_paths(config), "inputs": inputs})
+
+
+@contextmanager
+def _locked(folder: Path, report: Report) -> Iterator[None]:
+    """One process at a time in a run folder; the lock dies with its holder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TruefillError(
+                        "another process is working on this run",
+                        where=str(folder),
+                        do="wait for it, or use another --runs",
+                    ) from None
+                if not told:
+                    report(Event("line", "run", "waiting for another process to leave this run"))
+                    told = True
+                time.sleep(0.2)
+        yield
+
+
+@dataclass
+class _Course:
+    """One call of :func:`run`."""
+
+    config: Config
+    folder: Path
+    identity: str
+    inputs: dict[str, str]
+    workers: int | None
+    report: Report
+    skip_checks: bool
+    states: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    device: host.Device = "cpu"
+
+    def __post_init__(self) -> None:
+        self.manifest = Manifest.open(self.folder)
+
+    def forget(self) -> None:
+        """Remove what earlier calls made, all but the lock and the log."""
+        for path in self.folder.iterdir():
+            if path.name in (".lock", LOG):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.manifest = Manifest(self.folder)
+
+    def go(self, only: str | None, until: str | None) -> RunResult:
+        wanted = (only,) if only else STAGES[: STAGES.index(until) + 1] if until else STAGES
+        known = self.manifest.facts.get("device")
+        self.device = known if known else self._resolve_device()
+        if not self._all_done(wanted):
+            self._preflight()
+            self._facts()
+        try:
+            with Pool(self._pool_size(), self.device, self.config.training.worker_timeout_s,
+                      self._line) as pool:  # fmt: skip
+                for stage in wanted:
+                    began = time.monotonic()
+                    self._say(Event("stage", stage, "starts"))
+                    going = getattr(self, f"_{stage}")(pool)
+                    self.seconds[stage] = time.monotonic() - began
+                    text = f"{self.states[stage]} ({self.seconds[stage]:.1f} s)"
+                    self._say(Event("stage", stage, text))
+                    if not going:
+                        break
+        finally:
+            self._write_timing()
+        return self._result()
+
+    def _result(self) -> RunResult:
+        path = self.folder / "verdict.json"
+        answer = read_json(path) if "verdict" in self.states and path.is_file() else {}
+        page = self.folder / "report.html"
+        return RunResult(
+            folder=self.folder,
+            verdict=answer.get("verdict"),
+            headline=answer.get("headline"),
+            stages=self.states,
+            report_path=page if answer and page.is_file() else None,
+        )
+
+    # What the stages depend on.
+
+    def _key(self, stage: str, *, seed: int | None = None) -> str:
+        tree = _without_paths(self.config)
+        name = stage if seed is None else f"{stage}/seed-{seed}"
+        inputs: dict[str, Any]
+        if stage == "dataset":
+            atr = tree["market"]["atr_stops"]
+            inputs = {
+                "data": tree["data"], "features": tree["features"], "inputs": self.inputs,
+                "atr_period": atr and atr["period"],
+            }  # fmt: skip
+        elif stage == "train":
+            training = {
+                k: v for k, v in tree["training"].items() if k not in ("seeds", "worker_timeout_s")
+            }
+            inputs = {
+                "dataset": self.manifest.outputs("dataset"), "seed": seed, "training": training,
+                "market": tree["market"], "env": tree["env"], "agent": tree["agent"],
+            }  # fmt: skip
+        else:
+            before = {"select": self._seed_stages(), "validate": ["dataset", "select"],
+                      "test": ["dataset", "validate"], "verdict": self._before_verdict()}[stage]  # fmt: skip
+            outputs = {name: self.manifest.outputs(name) for name in before}
+            inputs = {"config": tree, "outputs": outputs, "run": self.identity}
+        return stage_key(name, self.device, inputs)
+
+    def _seed_stages(self) -> list[str]:
+        return [f"train/seed-{seed}" for seed in self.config.training.seeds]
+
+    def _before_verdict(self) -> list[str]:
+        return ["select", "validate", *(["test"] if "test" in self.manifest.stages else [])]
+
+    def _all_done(self, wanted: Sequence[str]) -> bool:
+        """Is every wanted stage in the manifest? Then nothing needs a preflight."""
+        names: list[str] = []
+        for stage in wanted:
+            names += [*self._seed_stages(), "select"] if stage == "train" else [stage]
+        booked = [name for name in names if name != "test"]
+        return all(name in self.manifest.stages for name in booked)
+
+    def _need(self, stage: str, before: str) -> None:
+        if before not in self.manifest.stages:
+            raise UsageError(
+                f"stage {stage} needs {before.split('/')[0]} first",
+                where=str(self.folder),
+                do=f"run without --only, or --until {stage}",
+            )
+
+    # The stages.
+
+    def _dataset(self, pool: Pool) -> bool:
+        self._simple(pool, "dataset", lambda files: files)
+        return True
+
+    def _train(self, pool: Pool) -> bool:
+        self._need("train", "dataset")
+        self.manifest.verify("dataset")
+        keys = {seed: self._key("train", seed=seed) for seed in self.config.training.seeds}
+        due = [s for s, key in keys.items() if not self.manifest.done(f"train/seed-{s}", key)]
+        self.states["train"] = "done" if due else "skipped"
+        if due:
+            results = pool.run([self._seed_job(seed, keys[seed]) for seed in due])
+            for seed, files in zip(due, results, strict=True):
+                self.manifest.record(f"train/seed-{seed}", keys[seed], files)
+        self._simple(pool, "select", lambda files: files, state=False)
+        return True
+
+    def _seed_job(self, seed: int, key: str) -> Job:
+        began = time.monotonic()
+        total = self.config.training.total_steps
+        first: list[int] = []
+
+        def heard(message: dict[str, Any]) -> None:
+            if "line" in message:
+                self._line(message["line"])
+                return
+            done, score = message["progress"]
+            if not first:
+                first.append(done)
+            rate = (done - first[0]) / max(time.monotonic() - began, 1e-9)
+            self._say(Event("progress", "train", "", seed, done, total, rate, score))
+
+        return Job(f"seed {seed}", self._message("train", key, seed=seed), heard)
+
+    def _validate(self, pool: Pool) -> bool:
+        self._need("validate", "select")
+        for stage in ("dataset", *self._seed_stages(), "select"):
+            self.manifest.verify(stage)
+        self._simple(pool, "validate", lambda result: result["files"])
+        gates = read_json(self.folder / "backtest/validation/gates.json")
+        failed = [gate["reason"] for gate in gates if not gate["passed"]]
+        for reason in failed:
+            self._line(f"validation gate failed: {reason}")
+        return True
+
+    def _test(self, pool: Pool) -> bool:
+        self._need("test", "validate")
+        self.manifest.verify("validate")
+        gates = read_json(self.folder / "backtest/validation/gates.json")
+        if not all(gate["passed"] for gate in gates):
+            self._drop("test")
+            self.states["test"] = "not opened: a validation gate failed"
+            return True
+        for stage in ("dataset", *self._seed_stages(), "select"):
+            self.manifest.verify(stage)
+        self._simple(pool, "test", lambda result: result["files"])
+        return True
+
+    def _drop(self, stage: str) -> None:
+        """Forget a stage that no longer applies, and its files."""
+        if stage in self.manifest.stages:
+            del self.manifest.stages[stage]
+            self.manifest.save()
+        shutil.rmtree(self.folder / "backtest" / stage, ignore_errors=True)
+
+    def _verdict(self, pool: Pool) -> bool:
+        self._need("verdict", "validate")
+        for stage in self._before_verdict():
+            self.manifest.verify(stage)
+        self._simple(pool, "verdict", lambda result: result["files"])
+        return True
+
+    def _simple(
+        self, pool: Pool, stage: str, files: Callable[[Any], list[str]], *, state: bool = True
+    ) -> None:
+        """Do a stage of one job unless it is done."""
+        key = self._key(stage)
+        done = self.manifest.done(stage, key)
+        if not done:
+            job = Job(stage, self._message(stage, key), lambda m: self._line(m.get("line", "")))
+            [result] = pool.run([job])
+            self.manifest.record(stage, key, files(result))
+        if state:
+            self.states[stage] = "skipped" if done else "done"
+
+    def _message(self, stage: str, key: str, **arguments: Any) -> dict[str, Any]:
+        return {
+            "stage": stage,
+            "key": key,
+            "run": self.identity,
+            "folder": str(self.folder),
+            "runs": str(self.folder.parent),
+            "config": self.config.model_dump_json(),
+            "arguments": arguments,
+        }
+
+    # Around them.
+
+    def _resolve_device(self) -> host.Device:
+        return host.resolve_device(self.config.device, host.probe_devices())
+
+    def _pool_size(self) -> int:
+        if self.device == "gpu":
+            return 1
+        return self.workers or host.default_workers(len(self.config.training.seeds))
+
+    def _preflight(self) -> None:
+        if self.skip_checks:
+            self._line("preflight skipped (--skip-checks)")
+            return
+        from truefill.pipeline.preflight import check, require
+
+        checks = check(self.config, runs=self.folder.parent, workers=self.workers)
+        self._line(f"preflight: {sum(c.passed for c in checks)} of {len(checks)} checks passed")
+        require(checks)
+
+    def _facts(self) -> None:
+        """Book what the run is, and whether its checks were skipped."""
+        self.manifest.facts = {
+            "run": self.identity,
+            "device": self.device,
+            "cpu_model": host.cpu_model(),
+            "versions": versions(),
+            "inputs": self.inputs,
+            "skip_checks": self.skip_checks,
+        }
+        self.manifest.save()
+
+    def _line(self, text: str) -> None:
+        if text:
+            self._say(Event("line", "run", text))
+
+    def _say(self, event: Event) -> None:
+        self.report(event)
+        if event.kind != "progress":
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            with (self.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(f"{stamp} {event.stage}: {event.text}\n")
+
+    def _write_timing(self) -> None:
+        path = self.folder / TIMING
+        before = read_json(path) if path.is_file() else {"calls": []}
+        call = {
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "stages": self.states,
+            "workers": self._pool_size(),
+            "cores": host.cores(),
+        }
+        write_json(path, {"calls": [*before["calls"], call]})
+
+
+def list_runs(runs: Path) -> list[dict[str, Any]]:
+    """Every run of a runs folder with its verdict, by name."""
+    found = []
+    for path in sorted(runs.glob(f"*/{MANIFEST}")):
+        manifest = Manifest.open(path.parent)
+        verdict = path.parent / "verdict.json"
+        answer = read_json(verdict) if verdict.is_file() else {}
+        found.append(
+            {
+                "run": path.parent.name,
+                "stages": [s for s in ("dataset", "select", "validate", "test", "verdict") if s in manifest.stages],
+                "verdict": answer.get("verdict"),
+                "headline": answer.get("headline"),
+                "skip_checks": manifest.facts.get("skip_checks", False),
+            }
+        )  # fmt: skip
+    return found
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html again from the run's artifacts, after verifying them."""
+    manifest = Manifest.open(folder)
+    if "verdict" not in manifest.stages:
+        raise UsageError("the run has no verdict yet", where=str(folder), do="`truefill run` first")
+    from truefill.core.files import write_text
+    from truefill.report.html import render_report
+
+    page = folder / "report.html"
+    for stage in manifest.stages:
+        manifest.verify(stage) if stage != "verdict" else None
+    write_text(page, render_report(folder))
+    entry = manifest.stages["verdict"]
+    manifest.record("verdict", entry["key"], list(entry["artifacts"]))
+    return page

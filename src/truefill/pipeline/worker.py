@@ -1,0 +1,78 @@
+"""A worker process: takes jobs as JSON lines on standard input, answers with JSON lines.
+
+Everything that writes hashed artifacts runs in one: single-threaded, with flags set before jax is
+imported (``pool`` sets them in the environment). It ends when its input does, so that no worker
+outlives a killed parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+from truefill.core.errors import TruefillError
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not mix with the answers
+    jobs: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    _enable_x64()
+    _say(out, {"ready": True})
+    while True:
+        job = json.loads(jobs.get())
+        try:
+            _say(out, {"done": _run(job, out)})
+        except TruefillError as error:
+            _say(out, {"error": error.as_dict(), "exit_code": error.exit_code})
+
+
+def _listen(jobs: SimpleQueue[str]) -> None:
+    """Read jobs; the end of input is the end of the parent, and of this process."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
+
+
+def _enable_x64() -> None:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _say(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+
+
+def _run(job: dict[str, Any], out: TextIO) -> Any:
+    """Do one job. ``job['stage']`` names a function of ``stages``."""
+    from truefill.pipeline import stages
+
+    def progress(done: int, score: float | None) -> None:
+        _say(out, {"progress": [done, score]})
+
+    def line(text: str) -> None:
+        _say(out, {"line": text})
+
+    work = stages.Work(
+        folder=Path(job["folder"]),
+        runs=Path(job["runs"]),
+        config=stages.parse_config(job["config"]),
+        key=job["key"],
+        run=job["run"],
+        progress=progress,
+        line=line,
+    )
+    return stages.STAGES[job["stage"]](work, **job["arguments"])
+
+
+if __name__ == "__main__":
+    main()
