@@ -35,7 +35,7 @@ def params_of(name: str) -> dict[str, Any]:
 
 
 def world(*, changed_after: int | None = None, seed: int = 7, bars: int = T) -> Context:
-    """T hourly bars; after ``changed_after`` every price, column and unpublished value is another."""
+    """T hourly bars; after ``changed_after`` all prices, columns, unpublished values differ."""
     table = walk(T)
     mine = np.random.default_rng(3).standard_normal(T)
     series = {"a": _series("a", 10, 24 * HOUR), "b": _series("b", 11, 60 * HOUR)}

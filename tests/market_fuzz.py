@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from market_cases import FOREVER, LONG_AGO, Case, rule_arrays
@@ -72,8 +74,8 @@ def _random_rules(
         "allow_short": rng.choice([0.0, 1.0, 1.0], wide),
         "max_leverage": leverage,
         "max_weight": rng.choice([0.5, 1.0, 3.0, 3.0], wide) * rng.uniform(0.9, 1.0, wide),
-        "lot": share * rng.choice([0.0, 0.0, 1e-3, 0.03], wide),
-        "min_notional": balance[:, None] * rng.choice([0.0, 1e-3, 0.03], wide),
+        "lot": share * rng.choice([0.0, 0.0, 1e-3, 0.01], wide),
+        "min_notional": balance[:, None] * rng.choice([0.0, 1e-3, 0.01], wide),
         "band": rng.choice([0.0, 0.02, 0.1], wide),
         "min_hold": rng.choice([0, 0, 2, 6], wide),
         "max_hold": rng.choice([FOREVER, 8, 25], wide),
@@ -90,8 +92,8 @@ def _random_rules(
         "trail_activation": rng.choice([NEVER, NEVER, 0.004, 0.012], wide),
         "trail_keep": rng.uniform(0.2, 0.8, wide),
         "trail_floor": rng.choice([0.0, 0.002], wide),
-        "maintenance": rng.choice([0.0, 0.5, 0.9], one) / leverage,
-        "ruin_fraction": rng.choice([0.0, 0.2, 0.5], one),
+        "maintenance": rng.choice([0.0, 0.5, 0.97], one) / leverage,
+        "ruin_fraction": rng.choice([0.0, 0.05, 0.2], one),
     }
 
 
@@ -103,8 +105,7 @@ def lively_orders(case: Case, seed: int) -> Chooser:
     rate = rng.choice([0.08, 0.3, 0.7], accounts).tolist()
     draws = rng.random((accounts, total, symbols, 4))
     ahead = np.minimum(np.arange(total) + case.lag, total - 1)
-    later = np.minimum(ahead + 1, total - 1)
-    future = np.sign(case.prices["close"][later] - case.prices["open"][ahead]).tolist()
+    future = np.log(case.prices["close"][ahead] / case.prices["open"][ahead]).tolist()
     close = case.prices["close"].tolist()
 
     def choose(ledger: Ledger, account: int, t: int) -> list[Order]:
@@ -116,7 +117,12 @@ def lively_orders(case: Case, seed: int) -> Chooser:
                 orders.append(HOLD)
                 continue
             side = 1.0 if sign < 0.5 else -1.0
-            side = future[t][s] if wealth < 0.6 else -future[t][s] if wealth > 3.0 else side
+            poor = wealth < 0.5
+            if poor and abs(future[t][s]) < 0.003:
+                orders.append(HOLD)
+                continue
+            if poor or wealth > 3.0:
+                side = math.copysign(1.0, future[t][s] if poor else -future[t][s])
             weight = 0.0 if 0.3 < size < 0.4 else side * size * ledger.rules.max_leverage * 1.3
             units = weight * ledger.equity / close[t][s]
             kinds = (

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from truefill.pipeline.catalog import Item
 
 LEDGER_FILE = "ledger.sqlite"
+CELL_WIDTH = 72
+"""Longer text is cut in tables, never in JSON; of a hash the first 12 digits are shown."""
 
 
 def runs_table(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
@@ -69,9 +71,10 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = str(value)
-    is_hash = len(text) == 64 and all(c in "0123456789abcdef" for c in text)
-    return text[:12] if is_hash else text
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
+        return text[:12]
+    return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
 
 
 def list_kind(

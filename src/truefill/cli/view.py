@@ -12,7 +12,7 @@ from truefill.pipeline.events import Event
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-LINES_PER_SEED = 10
+LINES_PER_SEED = 5
 """Plain lines a seed's training prints at most."""
 
 

@@ -17,6 +17,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from truefill.config.schema import MarketConfig, SyntheticConfig
+from truefill.data.synthetic import strength_of
+
 Floats = npt.NDArray[np.float64]
 
 _GRID = 1_001
@@ -34,6 +37,18 @@ class PlantedRule:
     half_spread_bps: float = 0.0
     slippage_bps: float = 0.0
     allow_short: bool = True
+
+    @staticmethod
+    def of(market: SyntheticConfig, costs: MarketConfig) -> PlantedRule:
+        """The rule of a configured synthetic market under a configured market's base costs."""
+        return PlantedRule(
+            volatility=market.volatility,
+            strength=strength_of(market),
+            fee_bps=costs.fee_bps,
+            half_spread_bps=costs.half_spread_bps,
+            slippage_bps=costs.slippage_bps,
+            allow_short=costs.allow_short,
+        )
 
     @property
     def positions(self) -> tuple[int, ...]:

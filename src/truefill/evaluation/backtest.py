@@ -103,7 +103,9 @@ def _run(
     return out
 
 
-def backtest(policy: Policy, env: Environment, split: SplitArrays, contract_sha256: str) -> list[Trace]:
+def backtest(
+    policy: Policy, env: Environment, split: SplitArrays, contract_sha256: str
+) -> list[Trace]:
     """Trade ``split`` from its first full window to its end, once for each scenario of ``env``.
 
     Raises:
@@ -155,7 +157,9 @@ def _traces(
     recorded: tuple[Account, BarResult], env: Environment, split: SplitArrays, first: int
 ) -> list[Trace]:
     account, result = jax.tree.map(np.asarray, recorded)
-    balance = np.broadcast_to(np.asarray(env.arrays.market.initial_balance), account.equity.shape[1:])
+    balance = np.broadcast_to(
+        np.asarray(env.arrays.market.initial_balance), account.equity.shape[1:]
+    )
     return [
         _trace(_one(account, n), _one(result, n), float(balance[n]), split, first)
         for n in range(account.equity.shape[1])

@@ -34,8 +34,8 @@ def percent(value: float) -> str:
 
 
 def plain(value: float) -> str:
-    """A ratio: 1.2345 -> ``1.23``."""
-    return f"{value:.2f}"
+    """A ratio: 1.2345 -> ``1.23``; never ``-0.00``."""
+    return f"{value:z.2f}"
 
 
 def count(value: float) -> str:

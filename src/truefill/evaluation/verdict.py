@@ -144,8 +144,8 @@ def _headline(answer: Answer, checks: Sequence[Check], test: TestEvidence | None
     start, what = ("Do not deploy", "failed")
     if answer == "not enough evidence":
         start, what = ("Not enough evidence", "cannot be judged")
-    number = f"{len(against)} of {len(checks)} checks {what}; first: "
-    return f"{start}: {number}{first[0].lower()}{first[1:]}."
+    many = f"{len(against)} of {len(checks)} checks {what}; first: " if len(against) > 1 else ""
+    return f"{start}: {many}{first[0].lower()}{first[1:]}."
 
 
 def _validation_check(gates: Sequence[GateResult]) -> Check:

@@ -106,8 +106,7 @@ class Manifest:
                 )
 
     def record(self, stage: str, key: str, files: list[str]) -> None:
-        """Book a finished stage with the hashes of its files, and forget every stage named after it
-        in the pipeline (they were made from older inputs)."""
+        """Book a finished stage with the hashes of its files. Later stages notice by their keys."""
         self.stages[stage] = {
             "key": key,
             "code_sha256": code_hash(stage),

@@ -160,11 +160,15 @@ def _as_error(message: dict[str, Any]) -> TruefillError:
 
 @dataclass(frozen=True)
 class Job:
-    """One job: its name for people, its message, and who hears of it."""
+    """One job: its name for people, its message, who hears of it, and who gets its result.
+
+    ``finished`` is called with the result as soon as there is one, one job at a time.
+    """
 
     name: str
     message: dict[str, Any]
     heard: Heard
+    finished: Callable[[Any], None]
 
 
 class Pool:
@@ -192,8 +196,8 @@ class Pool:
         for worker in workers:
             worker.stop()
 
-    def run(self, jobs: Sequence[Job]) -> list[Any]:
-        """Do all jobs, at most ``size`` at a time; results in the jobs' order.
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs, at most ``size`` at a time.
 
         Raises:
             TruefillError: the first job's error, in the jobs' order; WorkerError when a worker keeps
@@ -202,7 +206,8 @@ class Pool:
         with ThreadPoolExecutor(max_workers=min(self.size, len(jobs))) as threads:
             futures = [threads.submit(self._do, job) for job in jobs]
             try:
-                return [future.result() for future in futures]
+                for future in futures:
+                    future.result()
             except BaseException:
                 for future in futures:
                     future.cancel()
@@ -226,7 +231,7 @@ class Pool:
         worker.stop()
         return words
 
-    def _do(self, job: Job) -> Any:
+    def _do(self, job: Job) -> None:
         starts = 0
         moved = False
 
@@ -261,4 +266,5 @@ class Pool:
             else:
                 with self._lock:
                     self._idle.append(worker)
-                return result
+                    job.finished(result)
+                return

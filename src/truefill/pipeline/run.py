@@ -276,9 +276,7 @@ class _Course:
         due = [s for s, key in keys.items() if not self.manifest.done(f"train/seed-{s}", key)]
         self.states["train"] = "done" if due else "skipped"
         if due:
-            results = pool.run([self._seed_job(seed, keys[seed]) for seed in due])
-            for seed, files in zip(due, results, strict=True):
-                self.manifest.record(f"train/seed-{seed}", keys[seed], files)
+            pool.run([self._seed_job(seed, keys[seed]) for seed in due])
         self._simple(pool, "select", lambda files: files, state=False)
         return True
 
@@ -297,7 +295,10 @@ class _Course:
             rate = (done - first[0]) / max(time.monotonic() - began, 1e-9)
             self._say(Event("progress", "train", "", seed, done, total, rate, score))
 
-        return Job(f"seed {seed}", self._message("train", key, seed=seed), heard)
+        def finished(files: list[str]) -> None:
+            self.manifest.record(f"train/seed-{seed}", key, files)
+
+        return Job(f"seed {seed}", self._message("train", key, seed=seed), heard, finished)
 
     def _validate(self, pool: Pool) -> bool:
         self._need("validate", "select")
@@ -344,9 +345,13 @@ class _Course:
         key = self._key(stage)
         done = self.manifest.done(stage, key)
         if not done:
-            job = Job(stage, self._message(stage, key), lambda m: self._line(m.get("line", "")))
-            [result] = pool.run([job])
-            self.manifest.record(stage, key, files(result))
+            job = Job(
+                stage,
+                self._message(stage, key),
+                lambda message: self._line(message.get("line", "")),
+                lambda result: self.manifest.record(stage, key, files(result)),
+            )
+            pool.run([job])
         if state:
             self.states[stage] = "skipped" if done else "done"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ POINTS = 1_200
 def keep_extremes(values: npt.NDArray[np.float64], limit: int = POINTS) -> npt.NDArray[np.int64]:
     """Ascending rows to keep of ``values`` [n]: first, last, lowest and highest of each bucket.
 
-    At most ``limit`` + 2 rows; all of them where there are no more than ``limit``.
+    At most ``limit`` + 2 rows; all of them where there are no more than ``limit``, none of none.
     """
     n = len(values)
     if n <= limit:
         return np.arange(n)
     edges = np.linspace(0, n, max(limit // 2, 1) + 1).astype(np.int64)
     rows = {0, n - 1}
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         rows.add(int(start + np.argmin(values[start:end])))
         rows.add(int(start + np.argmax(values[start:end])))
     return np.array(sorted(rows))

@@ -79,15 +79,14 @@ def equity(run: Run, split: str) -> Spec:
             style["line"]["dash"] = "dot" if name == "flat" else "dash"
         mark = f"{label(name)} (chosen)" if name == run.chosen else label(name)
         data.append(_line(rows, values, mark, POINTS if name == run.chosen else 600, **style))
-    for name, style in (
-        ("buy_and_hold", {"line": {"color": COLOURS["buy_and_hold"], "width": 1}}),
-        (run.chosen, {"line": {"color": BAD, "width": 1.2}, "fill": "tozeroy"}),
-    ):
+    held: Spec = {"line": {"color": COLOURS["buy_and_hold"], "width": 1}}
+    own: Spec = {"line": {"color": BAD, "width": 1.2}, "fill": "tozeroy"}
+    for name, style in (("buy_and_hold", held), (run.chosen, own)):
         if name in run.metrics[split]:
             rows = run.curve(split, name)
-            shown = {"yaxis": "y2", "showlegend": False, "legendgroup": "drawdown"}
+            style |= {"yaxis": "y2", "showlegend": False}
             drawdown = -rows["drawdown"].to_numpy()
-            data.append(_line(rows, drawdown, f"Drawdown, {label(name)}", **shown, **style))
+            data.append(_line(rows, drawdown, f"Drawdown, {label(name)}", **style))
     layout = _two_rows("equity, start = 1", "drawdown")
     layout["yaxis2"]["tickformat"] = ".0%"
     return {"data": data, "layout": layout | {"legend": {"traceorder": "reversed"}}}
@@ -99,7 +98,10 @@ def trades(run: Run, split: str) -> Spec:
     grey = {"color": "#94a3b8", "width": 1.2}
     data = [_line(rows, rows["close"].to_numpy(), "Close", 2 * POINTS, line=grey)]
     closed = largest_trades(run, split)
-    for side, name, symbol in ((1, "Long entry", "triangle-up"), (-1, "Short entry", "triangle-down")):
+    for side, name, symbol in (
+        (1, "Long entry", "triangle-up"),
+        (-1, "Short entry", "triangle-down"),
+    ):
         part = closed.filter(pl.col("side") == side)
         data.append(_markers(part, "entry", name, symbol, ACCENT if side == 1 else "#a855f7"))
     for won, name, colour in ((True, "Exit with profit", GOOD), (False, "Exit with loss", BAD)):
@@ -182,7 +184,7 @@ def cost_path(run: Run, split: str) -> Spec:
         )
     ]
     title = "share of starting equity"
-    layout = {"yaxis": {"tickformat": ".1%", "title": {"text": title}}, "height": 300}
+    layout = {"yaxis": {"tickformat": ".2~%", "title": {"text": title}}, "height": 300}
     return {"data": data, "layout": layout}
 
 
@@ -263,9 +265,9 @@ def updates(run: Run) -> Spec:
              "xanchor": "left", "yanchor": "bottom", "showarrow": False}
         )  # fmt: skip
         for seed, colour in _coloured(run):
-            rows = seed.updates.filter(pl.col(column).is_finite())
-            keep = keep_extremes(rows[column].to_numpy().astype(float), 200)
-            part = rows[keep.tolist()]
+            known = seed.updates.select("step", pl.col(column).cast(pl.Float64))
+            rows = known.filter(pl.col(column).is_finite())
+            part = rows[keep_extremes(rows[column].to_numpy(), 200).tolist()]
             data.append(
                 {"type": "scatter", "mode": "lines", "name": f"Seed {seed.seed}",
                  "x": part["step"].to_list(), "y": rounded(part[column], 4),

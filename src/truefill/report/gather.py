@@ -55,9 +55,9 @@ class Run:
 
     def strategies(self, split: str) -> tuple[str, ...]:
         """The chosen policy, the other seeds, then the baselines."""
-        names = list(self.metrics[split])
-        others = [name for name in names if name != self.chosen and name not in BASELINES]
-        return (self.chosen, *others, *(name for name in BASELINES if name in names))
+        seeds = [f"seed-{seed.seed}" for seed in self.seeds]
+        others = [name for name in seeds if name != self.chosen]
+        return (self.chosen, *others, *(n for n in BASELINES if n in self.metrics[split]))
 
     def curve(self, split: str, strategy: str) -> pl.DataFrame:
         """Rows of ``equity.parquet`` of one strategy, in time."""

@@ -6,9 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from truefill.evaluation.gates import count, percent, plain
-from truefill.report.figures import MAX_TRADES, largest_trades
-from truefill.report.gather import BASELINES, Run
-from truefill.report.words import MARKS, bps, gate_number, interval, label, money, shown, unbroken
+from truefill.report.gather import Run
+from truefill.report.tables import (
+    baselines_table,
+    costs_facts,
+    gates_table,
+    lineage_facts,
+    random_note,
+    rates_facts,
+    seeds_table,
+    spread_facts,
+    trades_note,
+)
+from truefill.report.words import MARKS, interval, label, money, shown, unbroken
 
 Page = dict[str, Any]
 Row = dict[str, Any]
@@ -61,15 +71,16 @@ def page_of(run: Run) -> Page:
         "chosen": label(run.chosen),
         "chosen_by": run.metrics["chosen_by"],
         "warnings": _warnings(run),
-        "seeds": _seeds(run),
-        "spread": _spread(run),
-        "gates": _gates(run),
-        "baselines": {split: _baselines(run, split) for split in run.splits},
+        "seeds": seeds_table(run),
+        "spread": spread_facts(run),
+        "gates": gates_table(run),
+        "baselines": {split: baselines_table(run, split) for split in run.splits},
+        "random_note": {split: random_note(run, split) for split in run.splits},
         "confidence": f"{run.config.evaluation.confidence * 100:g} %",
-        "costs": {split: _costs(run, split) for split in run.splits},
-        "rates": _rates(run),
-        "trades_note": {split: _trades_note(run, split) for split in run.splits},
-        "lineage": _lineage(run),
+        "costs": {split: costs_facts(run, split) for split in run.splits},
+        "rates": rates_facts(run),
+        "trades_note": {split: trades_note(run, split) for split in run.splits},
+        "lineage": lineage_facts(run),
         "config_text": run.config_text,
     }
 
@@ -136,7 +147,10 @@ def _cards(run: Run) -> list[Row]:
 
 def _details(run: Run) -> list[Row]:
     return [
-        {"title": title, "cells": [shown(run.metrics[s][run.chosen][key], form) for s in run.splits]}
+        {
+            "title": title,
+            "cells": [shown(run.metrics[s][run.chosen][key], form) for s in run.splits],
+        }
         for key, title, form in DETAILS
     ]
 
@@ -152,8 +166,8 @@ def _warnings(run: Run) -> list[str]:
     if any(shares.values()):
         each = ", ".join(f"{_share(share)} of the {s} bars" for s, share in shares.items() if share)
         out.append(
-            f"{each} are close-only: stops cannot trigger inside them and the effective delay is one "
-            "bar longer."
+            f"{each} are close-only: stops cannot trigger inside them and the effective delay is "
+            "one bar longer."
         )
     spread = run.summary["spread"]["warning"]
     return [*out, f"Seeds disagree: {spread}."] if spread else out
@@ -166,177 +180,3 @@ def _close_only(run: Run, split: str) -> float:
 
 def _share(value: float) -> str:
     return percent(value) if value < 0.01 else f"{value * 100:.0f} %"
-
-
-def _seeds(run: Run) -> list[Row]:
-    rows = []
-    for seed in run.seeds:
-        name = f"seed-{seed.seed}"
-        cells = [
-            shown(run.metrics[split][name][key], form)
-            for split in run.splits
-            for key, form in (("net_return", percent), ("sharpe", plain), ("closed_trades", count))
-        ]
-        score = seed.training["best_score"]
-        rows.append(
-            {
-                "seed": seed.seed,
-                "chosen": name == run.chosen,
-                "score": "n/a" if score is None else f"{score:.4g}",
-                "best_step": count(seed.training["best_step"]),
-                "steps": count(seed.training["steps"]),
-                "stopped": seed.training["stopped"],
-                "cells": cells,
-            }
-        )
-    return rows
-
-
-def _spread(run: Run) -> Row:
-    spread = run.summary["spread"]
-    return {
-        "mean": f"{spread['mean']:.4g}",
-        "std": f"{spread['std']:.4g}",
-        "cv": shown(spread["cv"]),
-        "returns": [_range(run, split) for split in run.splits],
-    }
-
-
-def _range(run: Run, split: str) -> Row:
-    values = [run.metrics[split][f"seed-{seed.seed}"]["net_return"] for seed in run.seeds]
-    positive = sum(value > 0.0 for value in values)
-    text = f"{positive} of {len(values)} positive, {percent(min(values))} to {percent(max(values))}"
-    return {"split": split, "text": text}
-
-
-def _gates(run: Run) -> list[Row]:
-    """One row a gate, validation and test side by side."""
-    names: list[str] = []
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for split in ("validation", "test"):
-        for gate in run.gates.get(split, []):
-            found[gate["name"], split] = gate
-            if gate["name"] not in names:
-                names.append(gate["name"])
-    rows = []
-    for name in names:
-        gates = [found.get((name, split)) for split in ("validation", "test")]
-        limit = next(gate["limit"] for gate in gates if gate)
-        sign = "at most" if name.startswith("max") else "at least"
-        cells = [
-            {"text": gate_number(name, gate["value"]), "mark": MARKS[gate["passed"]],
-             "why": gate["reason"]} if gate else None
-            for gate in gates
-        ]  # fmt: skip
-        rows.append(
-            {"name": label(name), "limit": f"{sign} {gate_number(name, limit)}", "cells": cells}
-        )
-    return rows
-
-
-def _baselines(run: Run, split: str) -> list[Row]:
-    own = run.metrics[split][run.chosen]
-    rows = [_baseline_row(run.chosen, own, None) | {"name": f"{label(run.chosen)} (chosen)"}]
-    for name in BASELINES:
-        if name in run.metrics[split]:
-            paired = run.metrics["paired"][split].get(name)
-            rows.append(_baseline_row(name, run.metrics[split][name], paired))
-    return rows
-
-
-def _baseline_row(name: str, metrics: Mapping[str, Any], paired: Mapping[str, Any] | None) -> Row:
-    row: Row = {
-        "name": label(name),
-        "cells": [
-            shown(metrics["net_return"]),
-            shown(metrics["sharpe"], plain),
-            shown(metrics["max_drawdown"]),
-            shown(metrics["closed_trades"], count),
-            shown(metrics["total_cost"], money),
-        ],
-        "paired": None,
-    }
-    if paired is not None:
-        p_value = paired["p_value"]
-        known = isinstance(p_value, float | int)
-        row["paired"] = {
-            "difference": bps(paired["difference"]),
-            "interval": f"{bps(paired['low'])} to {bps(paired['high'])}",
-            "p": f"{p_value:.4f}" if known else "n/a",
-            "why": "" if known or not p_value else p_value["reason"],
-            "block": plain(paired["block_length"]),
-            "mark": "pass" if paired["low"] > 0.0 else "fail",
-        }
-    return row
-
-
-def _costs(run: Run, split: str) -> list[tuple[str, str]]:
-    own = run.metrics[split][run.chosen]
-    start = float(run.curve(split, run.chosen)["equity"][0])
-    trades = max(own["closed_trades"], 1)
-    return [
-        ("Fees, spread and slippage paid", f"{money(own['total_cost'])}, "
-         f"{percent(own['total_cost'] / start)} of starting equity"),
-        ("Per closed trade", money(own["total_cost"] / trades)),
-        ("Financing paid", money(own["total_financing"])),
-        ("Net profit after all of it", money(own["net_return"] * start)),
-    ]  # fmt: skip
-
-
-def _rates(run: Run) -> list[tuple[str, str]]:
-    """What one trade costs by the config, and the share of each part."""
-    market = run.config.market
-    parts = {
-        "Fee": market.fee_bps,
-        "Half spread": market.half_spread_bps,
-        "Slippage": market.slippage_bps,
-    }
-    total = sum(parts.values())
-    return [
-        (name, f"{rate:g} bps" + (f", {rate / total:.0%} of a trade's cost" if total else ""))
-        for name, rate in parts.items()
-    ]
-
-
-def _trades_note(run: Run, split: str) -> str:
-    drawn, every = largest_trades(run, split).height, run.metrics[split][run.chosen]["closed_trades"]
-    first = run.lineage["symbols"][0]
-    if drawn == every:
-        return f"All {count(every)} closed trades in {first}."
-    return f"{count(drawn)} of {count(every)} closed trades: {first} only, at most {MAX_TRADES} by size."
-
-
-def _lineage(run: Run) -> Page:
-    lineage, rows = run.lineage, run.lineage["rows"]
-    splits = [
-        {
-            "split": split,
-            "period": " to ".join(lineage["splits"][split][end][:10] for end in ("start", "end")),
-            "rows": count(rows[split]),
-            "close_only": count(lineage["close_only_bars"][split]),
-            "per_year": count(lineage["periods_per_year"][split]),
-        }
-        for split in ("train", "validation", "test")
-    ]
-    dropped = [
-        (key.replace("_", " "), count(rows[key]))
-        for key in ("read", "outside_session", "outside_splits", "dropped_warmup", "dropped_stale")
-    ]
-    features = [
-        {
-            "name": f["name"],
-            "calculator": f["calculator"],
-            "params": ", ".join(f"{key}={value}" for key, value in f["params"].items()),
-            "normalizer": f["normalizer"],
-            "warmup": f["warmup_bars"],
-        }
-        for f in lineage["features"]
-    ]
-    return {
-        "inputs": [{**file, "rows": count(file["rows"])} for file in lineage["inputs"]],
-        "splits": splits,
-        "dropped": dropped,
-        "features": features,
-        "contract": lineage["contract_sha256"],
-        "test_sha256": lineage["test_sha256"],
-    }

@@ -44,11 +44,12 @@ def label(name: str) -> str:
 
 
 def shown(value: Any, form: Callable[[float], str] = percent) -> dict[str, str]:
-    """A figure of an artifact for a table cell: its text, its reason where there is none, its sign."""
+    """A figure of an artifact for a table cell: text, sign, and the reason where there is none."""
     figure = Figure.from_json(value)
     if figure.value is None:
         return {"text": "n/a", "why": str(figure.reason), "sign": "none"}
-    return {"text": form(figure.value), "why": "", "sign": "minus" if figure.value < 0 else "plus"}
+    sign = "minus" if figure.value < 0.0 else "plus" if figure.value > 0.0 else "zero"
+    return {"text": form(figure.value), "why": "", "sign": sign}
 
 
 def gate_number(name: str, value: float | None) -> str:
@@ -57,7 +58,9 @@ def gate_number(name: str, value: float | None) -> str:
         return "n/a"
     if name in FRACTION_GATES:
         return percent(value)
-    return count(value) if name.startswith("min_rows") or name == "min_closed_trades" else plain(value)
+    return (
+        count(value) if name.startswith("min_rows") or name == "min_closed_trades" else plain(value)
+    )
 
 
 def money(value: float) -> str:

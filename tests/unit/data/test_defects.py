@@ -11,7 +11,8 @@ from data_cases import GOOD_ROWS, HEADER, config_of, csv_file, parquet_bars, rea
 from truefill.core.errors import ConfigError, DataError
 from truefill.features.build import build_dataset
 
-A, B, C, D = GOOD_ROWS
+A, B, C, _ = GOOD_ROWS
+SECONDS, MILLISECONDS = "1577836800,1,1,1,1,1", "1577840400000,1,1,1,1,1"
 
 DEFECTS = [
     ("not_a_number", "row 2 column close", [A, "2020-01-01T01:00:00Z,101,103,100,,6", C]),
@@ -34,7 +35,7 @@ DEFECTS = [
     ("unreadable_timestamp", "row 2 column timestamp", [A, "2020-13-01T01:00:00Z,1,1,1,1,6"]),
     ("unreadable_timestamp", "row 2 column timestamp", [A, ",101,103,100,102,6"]),
     ("unreadable_timestamp", "row 1 column timestamp", ["20200101,1,1,1,1,1"]),
-    ("unreadable_timestamp", "row 2 column timestamp", ["1577836800,1,1,1,1,1", "1577840400000,1,1,1,1,1"]),
+    ("unreadable_timestamp", "row 2 column timestamp", [SECONDS, MILLISECONDS]),
     ("interval_mismatch", "column timestamp", [A, C]),
 ]  # fmt: skip
 

@@ -90,7 +90,17 @@ def test_each_failure_alone_is_do_not_deploy(changes, check):
     verdict = ask(**changes)
     assert verdict.verdict == "do not deploy"
     assert failing(verdict) == {check} and missing(verdict) == set()
-    assert verdict.headline.startswith("Do not deploy: ")
+    assert (
+        verdict.headline.startswith("Do not deploy: ") and "checks failed" not in verdict.headline
+    )
+
+
+def test_the_headline_counts_what_failed_and_names_the_first():
+    headline = ask(stressed_return=-0.01, contaminated=True, openings=2).headline
+    assert headline == (
+        "Do not deploy: 2 of 12 checks failed; first: at 2 times the costs the net return is "
+        "-1.00 %, not a profit."
+    )
 
 
 def test_an_interval_that_touches_zero_does_not_exclude_it():

@@ -110,8 +110,8 @@ def test_stale_rows_are_dropped_and_counted_apart_from_the_warmup(tmp_path: Path
     change = {"name": "m_change", "calculator": "macro_pct_change", "params": {"series": "m"}}
     built = build_dataset(config_of(data, [*FEATURES, change]))
     rows = built.lineage["rows"]
-    # Day 12's value is published at the start of day 13 and counts until the start of day 15; day 16's
-    # is published at the start of day 17. Bars that close strictly between the two have none.
+    # Day 12's value is published at the start of day 13 and counts until the start of day 15;
+    # day 16's is published at the start of day 17. Bars that close strictly between have none.
     stale = (17 - 15) * 24 - 1
     assert (rows["dropped_stale"], rows["dropped_warmup"]) == (stale, 38)
     assert built.lineage["stale_or_unjoined"] == {"m_change": stale}
@@ -171,7 +171,8 @@ def test_inspect_gives_what_preflight_prints(tmp_path: Path) -> None:
 
 USDCOP = [
     {"name": "log_ret_5m", "calculator": "log_return", "params": {"periods": 1}},
-    {"name": "dxy_z", "calculator": "macro_zscore", "params": {"series": "dxy"}, "normalizer": "none"},
+    {"name": "dxy_z", "calculator": "macro_zscore",
+     "params": {"series": "dxy"}, "normalizer": "none"},
     {"name": "rate_spread_z", "calculator": "spread_zscore",
      "params": {"a": "col10y", "b": "ust10y"}, "normalizer": "none"},
     {"name": "trend_z", "calculator": "trend_z", "normalizer": "none"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from truefill.evaluation.verdict import decide
 
 SEEDS = (42, 123, 456, 789, 1337)
 SKILL = {42: 0.16, 123: 0.13, 456: 0.1, 789: 0.0, 1337: 0.06}
-START = {"validation": datetime(2023, 1, 2, 13, tzinfo=UTC), "test": datetime(2023, 7, 3, 13, tzinfo=UTC)}
+START = {
+    "validation": datetime(2023, 1, 2, 13, tzinfo=UTC),
+    "test": datetime(2023, 7, 3, 13, tzinfo=UTC),
+}
 SPLIT_DATES = {
     "train": ("2020-01-01", "2023-01-01"),
     "validation": ("2023-01-01", "2023-07-01"),
@@ -67,18 +72,21 @@ def _account(close: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _trades(strategy: str, split: str, times: list[datetime], book: dict[str, np.ndarray]) -> pl.DataFrame:
+def _trades(
+    strategy: str, split: str, times: list[datetime], book: dict[str, np.ndarray]
+) -> pl.DataFrame:
     side = np.sign(book["weight"])
     changes = np.flatnonzero(np.diff(side, prepend=0.0))
     rows = []
-    for start, end in zip(changes[:-1], changes[1:], strict=True):
+    for start, end in pairwise(changes):
         if side[start] != 0.0:
             entry, out = book["close"][start], book["close"][end]
             units = float(side[start] * book["equity"][start] / entry)
             profit = float(units * (out - entry) - abs(units) * (entry + out) * COST)
             rows.append(
-                (split, strategy, "USDCOP", int(side[start]), times[start], times[end], float(entry),
-                 float(out), units, int(end - start), profit, profit / abs(units * entry),
+                (split, strategy, "USDCOP", int(side[start]), times[start], times[end],
+                 float(entry), float(out), units, int(end - start), profit,
+                 profit / abs(units * entry),
                  "order" if (end - start) % 7 else "stop_loss")
             )  # fmt: skip
     schema = {
@@ -205,7 +213,9 @@ def _lineage(bars: int, opened: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _evidence(test: dict[str, Any], gates: Any, metrics: dict[str, Metrics], paired: Any) -> Evidence:
+def _evidence(
+    test: dict[str, Any], gates: Any, metrics: dict[str, Metrics], paired: Any
+) -> Evidence:
     own = metrics["seed-42"]
     seeds = {s: metrics[f"seed-{s}"] for s in SEEDS}
     few = own.sharpe.reason if own.closed_trades < 20 else None
@@ -224,13 +234,17 @@ def _evidence(test: dict[str, Any], gates: Any, metrics: dict[str, Metrics], pai
         stressed_return=0.031,
         slippage_returns={0.0: 0.1, 5.0: 0.06, 20.0: -0.02},
         looks=5,
-        trial_sharpes=[m.sharpe_per_period.value for m in seeds.values() if m.sharpe_per_period.value],
+        trial_sharpes=[
+            m.sharpe_per_period.value for m in seeds.values() if m.sharpe_per_period.value
+        ],
         openings=1,
         contaminated=False,
     )
 
 
-def fabricate(folder: Path, *, opened: bool = True, bars: int = 2_400, few_trades: bool = False) -> Path:
+def fabricate(
+    folder: Path, *, opened: bool = True, bars: int = 2_400, few_trades: bool = False
+) -> Path:
     """Write a run folder and return it.
 
     Args:
@@ -270,10 +284,8 @@ def fabricate(folder: Path, *, opened: bool = True, bars: int = 2_400, few_trade
             splits["test"], gates["test"], splits["test"]["metrics"], paired["test"]
         )
     else:
-        bad = check_gates(
-            Metrics(**{**vars(splits["validation"]["metrics"]["seed-42"]), "max_drawdown": Figure(0.31)}),
-            config.gates, rows={"train": 45_000, "validation": bars},
-        )  # fmt: skip
+        own = replace(splits["validation"]["metrics"]["seed-42"], max_drawdown=Figure(0.31))
+        bad = check_gates(own, config.gates, rows={"train": 45_000, "validation": bars})
         gates["validation"] = bad
         assert failed(bad)
     verdict = decide(gates["validation"], evidence, config.evaluation)

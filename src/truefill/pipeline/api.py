@@ -1,0 +1,97 @@
+"""The Python API: the same as the command line, in few lines.
+
+>>> import truefill
+>>> config = truefill.load_config("config.yaml")             # doctest: +SKIP
+>>> truefill.run(config).verdict                             # doctest: +SKIP
+'do not deploy'
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from truefill.agents.bundle import Bundle, load_bundle
+from truefill.config.schema import Config
+from truefill.core.errors import SealedTestError
+from truefill.data.dataset import load_lineage, load_split
+from truefill.data.sessions import Session
+from truefill.data.split import SplitArrays, to_arrays
+from truefill.env.setup import make_environment
+from truefill.evaluation.backtest import Trace
+from truefill.evaluation.backtest import backtest as _backtest
+from truefill.features.build import build_dataset
+from truefill.pipeline import run as _run
+
+if TYPE_CHECKING:
+    from truefill.env.gym_view import MarketVectorEnv
+
+__all__ = ["backtest", "load_bundle", "make_env", "run"]
+
+OpenSplit = Literal["train", "validation"]
+
+
+def run(config: Config, *, runs: str | Path = "runs", **options: Any) -> _run.RunResult:
+    """From data to verdict; see :func:`truefill.pipeline.run.run` for the options."""
+    return _run.run(config, runs=Path(runs), **options)
+
+
+def make_env(config: Config, split: OpenSplit = "train", *, num_envs: int = 64) -> MarketVectorEnv:
+    """A Gymnasium ``VectorEnv`` over ``split``, with the rules and rewards of training.
+
+    Raises:
+        SealedTestError: test is for the test stage only.
+        ConfigError, DataError: see :func:`truefill.build_dataset`.
+    """
+    from truefill.env.gym_view import MarketVectorEnv
+
+    environment = make_environment(config, _split_of(config, split), "train")
+    return MarketVectorEnv(environment, num_envs)
+
+
+def _split_of(config: Config, name: str) -> SplitArrays:
+    if name == "test":
+        raise SealedTestError("the test split is sealed", do="use train or validation")
+    built = build_dataset(config)
+    return to_arrays(
+        name,
+        built.tables[name],
+        symbols=built.lineage["symbols"],
+        feature_names=[feature["name"] for feature in built.lineage["features"]],
+        session=Session.from_dict(built.lineage["session"]),
+        interval_s=built.lineage["interval_s"],
+    )
+
+
+def backtest(
+    policy: Bundle,
+    dataset: str | Path,
+    *,
+    split: OpenSplit = "validation",
+    cost_multiple: float = 1.0,
+    extra_slippage_bps: float = 0.0,
+) -> Trace:
+    """Trade a split of a run's ``dataset`` folder with a bundle, under the bundle's own rules.
+
+    Args:
+        policy: from :func:`load_bundle`.
+        dataset: a run's ``dataset`` folder.
+        split: train or validation; test is for the test stage only.
+        cost_multiple: multiplies every cost.
+        extra_slippage_bps: is added to every slippage.
+
+    Raises:
+        PolicyError: the policy was trained on another feature contract.
+        SealedTestError: ``split`` is test.
+    """
+    folder = Path(dataset)
+    arrays = load_split(folder, split)
+    environment = make_environment(
+        policy.config,
+        arrays,
+        "backtest",
+        cost_multiples=(cost_multiple,),
+        extra_slippage_bps=(extra_slippage_bps,),
+    )
+    contract = str(load_lineage(folder)["contract_sha256"])
+    return _backtest(policy, environment, arrays, contract)[0]
