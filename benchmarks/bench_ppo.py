@@ -1,9 +1,9 @@
-"""How fast is training? Prints samples per second with spread, versions, and what the machine can do.
+"""How fast is training? Samples per second with spread, versions, and what the machine can do.
 
     make bench            (or: .venv/bin/python benchmarks/bench_ppo.py [--repeats 7] [--json])
 
-Each measurement runs in a worker process as a run's seeds do: one thread, fixed flags. The ratio to
-the machine's float32 matrix peak, measured in the same process, is what carries over to another one.
+Each measurement runs in a worker process as a run's seeds do: one thread, fixed flags. What carries
+over to another machine is the ratio to the float32 matrix peak, measured in the same process.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 BUSY_LOAD = 0.5
@@ -166,7 +164,9 @@ def help_seconds(repeats: int = 7) -> list[float]:
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "truefill", "--help"], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "truefill", "--help"], check=True, capture_output=True
+        )
         times.append(time.perf_counter() - began)
     return sorted(times)
 
@@ -191,7 +191,9 @@ def main() -> None:
         "busy": load > BUSY_LOAD,
         "load": load,
         "cpu": platform.processor() or platform.machine(),
-        "versions": {name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")},
+        "versions": {
+            name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")
+        },
         "ppo": {f"{f['hidden']}x{f['hidden']}": f for f in (small, large)},
         "two_seeds_over_one": together / alone,
         "help_s": helped,
@@ -201,7 +203,7 @@ def main() -> None:
         return
     if report["busy"]:
         print(f"WARNING: the machine was busy (load {load:.2f}); only ratios mean something\n")
-    print(f"truefill PPO, one core, float32, 512 accounts x 64 bars, minibatch 2,048, 4 epochs")
+    print("truefill PPO, one core, float32, 512 accounts x 64 bars, minibatch 2,048, 4 epochs")
     print("versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()))
     for found in (small, large):
         median, low, high = rate(found)
@@ -213,7 +215,9 @@ def main() -> None:
             f"{100 * used / found['peak_gflops']:.0f} %; compiled {found['compilations']} x"
         )
     print(f"  two seeds in two processes / one: {report['two_seeds_over_one']:.2f}")
-    print(f"  truefill --help: median {statistics.median(helped):.3f} s (highest {helped[-1]:.3f} s)")
+    print(
+        f"  truefill --help: median {statistics.median(helped):.3f} s (highest {helped[-1]:.3f} s)"
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_run import TREE, hashes, run_folder, truefill, write_config
 
+from small_run import TREE, hashes, run_folder, truefill, write_config
 from truefill.pipeline.ledger import Ledger
 
 DESIGNED = (

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from small_run import command, environment, hashes, run_folder, truefill, write_config
 
 pytestmark = pytest.mark.slow

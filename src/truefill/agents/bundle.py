@@ -51,7 +51,10 @@ class Bundle:
     spec: EnvSpec
     sha256: str
 
-    decide = staticmethod(most_likely)
+    @staticmethod
+    def decide(parameters: ActorCritic, values: Array, legal: Array | None) -> Array:
+        """The most likely actions, [S, N], for observations [observation_size, N]."""
+        return most_likely(parameters, values, legal)
 
     @property
     def parameters(self) -> ActorCritic:

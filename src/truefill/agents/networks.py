@@ -20,15 +20,15 @@ from truefill.market.types import Array
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 GAINS = {"relu": math.sqrt(2.0), "tanh": 5.0 / 3.0}
 POLICY_GAIN = 0.01
-"""Small last layer of the policy: the first actions are nearly uniform (Andrychowicz et al. 2021)."""
+"""Small last layer of the policy: first actions are nearly uniform (Andrychowicz et al. 2021)."""
 FORBIDDEN = -1e9
 """Logit of an illegal action."""
 
 
 @jax.custom_vjp
 def affine(weight: Array, bias: Array, x: Array) -> Array:
-    """weight.T @ x + bias for weight [in, out], x [in, batch]; the gradient is written out so that each
-    product has the operand order that runs fastest."""
+    """weight.T @ x + bias for weight [in, out], x [in, batch]; the gradient is written out so that
+    each product has the operand order that runs fastest."""
     return _product(weight, x, 0, 0) + bias[:, None]
 
 

@@ -39,7 +39,12 @@ class RolloutStats(NamedTuple):
 
 
 def collect(
-    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, state: EnvState, key: Array, num_steps: int
+    spec: EnvSpec,
+    arrays: EnvArrays,
+    network: ActorCritic,
+    state: EnvState,
+    key: Array,
+    num_steps: int,
 ) -> tuple[EnvState, Array, Rollout, RolloutStats]:
     """Step ``num_steps`` bars. Returns the state after, the bootstrap value [N], the rollout."""
     count = state.t.shape[0]

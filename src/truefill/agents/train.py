@@ -64,14 +64,22 @@ def train(
     judge = make_environment(config, validation_split, "backtest")
     settings = config.training
     starts, length = validate.episode_starts(
-        judge.spec, judge.arrays, settings.eval_episodes, config.env.episode_bars, settings.eval_seed
+        judge.spec,
+        judge.arrays,
+        settings.eval_episodes,
+        config.env.episode_bars,
+        settings.eval_seed,
     )
     state, best, history = _begin(config, env, seed, folder)
     per_update = config.agent.ppo.num_envs * config.agent.ppo.num_steps
     stopped = _stopped(history, config)
     while not stopped and int(state.steps) < settings.total_steps:
         state, log = ppo.update(
-            state, env.arrays, spec=env.spec, config=config.agent.ppo, total_steps=settings.total_steps
+            state,
+            env.arrays,
+            spec=env.spec,
+            config=config.agent.ppo,
+            total_steps=settings.total_steps,
         )
         steps = int(state.steps)
         history.updates.append(_row(log, env.spec.reward_terms, steps, len(history.updates) + 1))
@@ -168,9 +176,7 @@ def _finite_flags(state: ppo.TrainState) -> list[jax.Array]:
 
 def _check_finite(log: ppo.UpdateLog, state: ppo.TrainState, steps: int, seed: int) -> None:
     """Stop at the first NaN or infinity, by name."""
-    bad = [
-        f"loss {name}" for name, value in log.losses._asdict().items() if not np.isfinite(value)
-    ]
+    bad = [f"loss {name}" for name, value in log.losses._asdict().items() if not np.isfinite(value)]
     bad += [] if np.isfinite(log.reward_mean) else ["reward"]
     flags = _finite_flags(state)
     names = flatten(state.network)
@@ -179,7 +185,7 @@ def _check_finite(log: ppo.UpdateLog, state: ppo.TrainState, steps: int, seed: i
         raise NonFiniteError(
             f"not finite after {steps:,} steps: {', '.join(bad)}",
             where=f"seed {seed}",
-            do="lower agent.ppo.learning_rate or max_grad_norm, or look at env.reward.scale and clip",
+            do="lower agent.ppo.learning_rate or max_grad_norm, or see env.reward.scale and clip",
         )
 
 
@@ -194,7 +200,9 @@ def _finish(
 ) -> None:
     save_tree(folder / "final.safetensors", state.network)
     save_tree(folder / "best.safetensors", best)
-    write_parquet(folder / "updates.parquet", pl.DataFrame(history.updates, infer_schema_length=None))
+    write_parquet(
+        folder / "updates.parquet", pl.DataFrame(history.updates, infer_schema_length=None)
+    )
     write_parquet(folder / "evaluations.parquet", pl.DataFrame(history.evaluations))
     summary: dict[str, Any] = {
         "seed": seed,

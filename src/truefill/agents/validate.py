@@ -1,4 +1,4 @@
-"""Score a policy on validation while it trains: the same episodes at every evaluation, every seed."""
+"""Score a policy on validation while it trains: the same episodes every time, for every seed."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def score(
     state = episodes.reset(spec, arrays, starts)
     zeros = jnp.zeros(starts.shape[0])
 
-    def one_bar(
-        carry: tuple[EnvState, Score], _: None
-    ) -> tuple[tuple[EnvState, Score], None]:
+    def one_bar(carry: tuple[EnvState, Score], _: None) -> tuple[tuple[EnvState, Score], None]:
         state, total = carry
         seen = episodes.observe(spec, arrays, state)
         out, _value = network(seen.values, seen.legal)

@@ -6,6 +6,7 @@ replaces. ``--set a.b=c`` comes last. Relative paths count from the file that na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,18 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[An
     return out
 
 
+# YAML 1.1 reads 3e-4 as text; YAML 1.2, and everyone, as a number.
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, _UniqueKeyLoader)
     except yaml.YAMLError as error:
         raise ConfigError(f"not valid YAML: {error}", where=where) from error
 
@@ -67,7 +74,8 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         return tree
     if not isinstance(base, str):
         raise ConfigError("extends takes one file name", where=str(path))
-    return _merge(_read(path.parent / base, (*chain, path)), tree)
+    merged: dict[str, Any] = _merge(_read(path.parent / base, (*chain, path)), tree)
+    return merged
 
 
 def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
@@ -94,7 +102,9 @@ def _merge(base: Any, over: Any) -> Any:
 def _set(tree: dict[str, Any], assignment: str) -> None:
     key, sign, text = assignment.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"--set takes key=value, not {assignment!r}", do="e.g. --set market.fee_bps=5")
+        raise ConfigError(
+            f"--set takes key=value, not {assignment!r}", do="e.g. --set market.fee_bps=5"
+        )
     value = _parse(text, f"--set {key}")
     node: Any = tree
     *parents, last = key.strip().split(".")
@@ -114,7 +124,9 @@ def _set(tree: dict[str, Any], assignment: str) -> None:
 
 def _item(items: list[Any], part: str, key: str) -> Any:
     if not part.isdigit() or int(part) >= len(items):
-        raise ConfigError(f"{part!r} is no position in a list of {len(items)}", where=f"--set {key}")
+        raise ConfigError(
+            f"{part!r} is no position in a list of {len(items)}", where=f"--set {key}"
+        )
     return items[int(part)]
 
 
@@ -181,6 +193,15 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     for assignment in overrides:
         _set(tree, assignment)
     return parse_config(tree, where=str(path))
+
+
+def portable(config: Config) -> dict[str, Any]:
+    """The config as plain data, data files by name only: no artifact holds a machine's paths."""
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    for kind in ("bars", "series"):
+        for entry in tree["data"][kind]:
+            entry["path"] = Path(entry["path"]).name
+    return tree
 
 
 def dump_config(config: Config) -> str:

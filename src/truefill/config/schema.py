@@ -89,7 +89,7 @@ class BarsFile(Section):
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="source column name -> ours (timestamp, symbol, open, high, low, close, volume)",
+        description="source column -> ours (timestamp, symbol, open, high, low, close, volume)",
     )
     timezone: Timezone = Field("UTC", description="timezone of naive timestamps in this file")
     timestamp_unit: Literal["auto", "iso", "s", "ms"] = Field(
@@ -125,7 +125,7 @@ class SeriesFile(Section):
         default_factory=dict, description="series name -> its own publication lag"
     )
     max_staleness: Duration = Field(
-        "5d",  # type: ignore[arg-type]
+        5 * 86_400.0,
         description="a value older than this after available_at is null, not carried forward",
     )
     timezone: Timezone = Field("UTC", description="timezone of naive value dates")
@@ -135,7 +135,7 @@ class SyntheticConfig(Section):
     """A market with a known answer instead of files."""
 
     kind: Literal["random_walk", "planted_signal"] = Field(
-        description="random_walk: no edge exists; planted_signal: a visible signal predicts the next bar"
+        description="random_walk: no edge exists; planted_signal: a signal predicts the next bar"
     )
     bars: Count = Field(12_000, description="bars per symbol")
     symbols: Count = Field(1, description="number of symbols")
@@ -144,7 +144,7 @@ class SyntheticConfig(Section):
     strength: Fraction = Field(
         0.7, description="planted_signal: share of the return's variance the signal explains"
     )
-    start: Moment = Field("2020-01-01", description="first bar")  # type: ignore[arg-type]
+    start: Moment = Field(datetime(2020, 1, 1, tzinfo=UTC), description="first bar")
 
 
 class SplitPeriod(Section):
@@ -180,7 +180,9 @@ class DataConfig(Section):
     """Where the market's history comes from."""
 
     bars: tuple[BarsFile, ...] = Field((), description="bar files; all symbols together")
-    synthetic: SyntheticConfig | None = Field(None, description="a synthetic market instead of files")
+    synthetic: SyntheticConfig | None = Field(
+        None, description="a synthetic market instead of files"
+    )
     interval: Duration = Field(description="bar interval (e.g. 5m, 1h, 1d)")
     session: SessionConfig | None = Field(None, description="null = round the clock")
     series: tuple[SeriesFile, ...] = Field((), description="macro and other slow series")
@@ -202,7 +204,9 @@ class DataConfig(Section):
 class FeatureConfig(Section):
     """One feature: a calculator, its parameters, and how the result is normalized."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="column name; the order is the contract")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$", description="column name; the order is the contract"
+    )
     calculator: str = Field(description="registered calculator; see `truefill list calculators`")
     params: dict[str, Any] = Field(default_factory=dict, description="the calculator's parameters")
     normalizer: Literal["none", "zscore", "minmax"] = Field(
@@ -210,9 +214,13 @@ class FeatureConfig(Section):
     )
     low: float = Field(0.0, description="minmax: value that becomes 0")
     high: float = Field(1.0, description="minmax: value that becomes 1")
-    pre_clip: Positive | None = Field(None, description="clip to +- this before normalizing, in raw units")
+    pre_clip: Positive | None = Field(
+        None, description="clip to +- this before normalizing, in raw units"
+    )
     clip: Positive | None = Field(None, description="clip to +- this after normalizing")
-    clip_low: float | None = Field(None, description="lower clip after normalizing, instead of -clip")
+    clip_low: float | None = Field(
+        None, description="lower clip after normalizing, instead of -clip"
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
@@ -235,7 +243,9 @@ class TrailingStop(Section):
     activation: Positive | None = Field(
         None, description="keep-profit form: armed once the best profit reached this fraction"
     )
-    keep: Fraction = Field(0.5, description="keep-profit form: share of the best profit that is kept")
+    keep: Fraction = Field(
+        0.5, description="keep-profit form: share of the best profit that is kept"
+    )
     floor: NonNegative = Field(0.0, description="keep-profit form: profit kept at least, fraction")
 
     @model_validator(mode="after")
@@ -250,7 +260,9 @@ class AtrStops(Section):
 
     period: Count = Field(14, description="ATR period (Wilder), bars")
     stop_multiple: Positive = Field(2.5, description="stop distance in ATRs")
-    target_multiple: Positive | None = Field(5.0, description="target distance in ATRs; null = none")
+    target_multiple: Positive | None = Field(
+        5.0, description="target distance in ATRs; null = none"
+    )
     stop_min: Positive = Field(0.01, description="smallest stop distance, fraction")
     stop_max: Positive = Field(0.08, description="largest stop distance, fraction")
     target_min: Positive = Field(0.01, description="smallest target distance, fraction")
@@ -271,7 +283,9 @@ class CostOverride(Section):
     slippage_bps: NonNegative | None = Field(None, description="slippage, bps of price")
     lot_size: NonNegative | None = Field(None, description="units per lot")
     min_notional: NonNegative | None = Field(None, description="smallest order, quote currency")
-    borrow_rate_annual: NonNegative | None = Field(None, description="fee on shorts, fraction a year")
+    borrow_rate_annual: NonNegative | None = Field(
+        None, description="fee on shorts, fraction a year"
+    )
 
 
 class MarketConfig(Section):
@@ -299,10 +313,16 @@ class MarketConfig(Section):
     no_trade_band: NonNegative = Field(
         0.0, description="a weight order closer than this to the current weight is no trade"
     )
-    min_hold_bars: int = Field(0, ge=0, description="bars before the agent may reduce, close or reverse")
+    min_hold_bars: int = Field(
+        0, ge=0, description="bars before the agent may reduce, close or reverse"
+    )
     max_hold_bars: Count | None = Field(None, description="bars after which a position is closed")
-    stop_loss: Positive | None = Field(None, description="stop distance, fraction of the entry price")
-    take_profit: Positive | None = Field(None, description="target distance, fraction of entry price")
+    stop_loss: Positive | None = Field(
+        None, description="stop distance, fraction of the entry price"
+    )
+    take_profit: Positive | None = Field(
+        None, description="target distance, fraction of entry price"
+    )
     trailing_stop: TrailingStop | None = Field(None, description="trailing stop")
     atr_stops: AtrStops | None = Field(None, description="ATR stops instead of fixed fractions")
     maintenance_margin: Fraction = Field(
@@ -356,7 +376,9 @@ class RewardConfig(Section):
     differential_sharpe: NonNegative = Field(
         0.0, description="weight of the change in the moving Sharpe ratio (potential-based)"
     )
-    differential_sharpe_eta: Fraction = Field(0.01, description="adaptation rate of that ratio, per bar")
+    differential_sharpe_eta: Fraction = Field(
+        0.01, description="adaptation rate of that ratio, per bar"
+    )
     interval_bars: Count = Field(1, description="pay the reward out every n bars; training only")
 
 
@@ -401,7 +423,9 @@ def _schedule(value: Any) -> Any:
     return {"start": value} if isinstance(value, int | float) else value
 
 
-ScheduleField = Annotated[Schedule, BeforeValidator(_schedule, json_schema_input_type=float | Schedule)]
+ScheduleField = Annotated[
+    Schedule, BeforeValidator(_schedule, json_schema_input_type=float | Schedule)
+]
 
 
 class PPOConfig(Section):
@@ -452,10 +476,14 @@ class TrainingConfig(Section):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (42, 123, 456, 789, 1337), min_length=1, description="one independent training each"
     )
-    total_steps: Count = Field(2_000_000, description="environment steps (bars x accounts) per seed")
+    total_steps: Count = Field(
+        2_000_000, description="environment steps (bars x accounts) per seed"
+    )
     eval_every_steps: Count = Field(250_000, description="steps between evaluations on validation")
     eval_episodes: Count = Field(10, description="validation episodes per evaluation")
-    eval_seed: int = Field(0, ge=0, description="seed of the evaluation episodes, same for all seeds")
+    eval_seed: int = Field(
+        0, ge=0, description="seed of the evaluation episodes, same for all seeds"
+    )
     patience: Count | None = Field(
         10, description="stop after this many evaluations without a better one; null = never"
     )
@@ -496,11 +524,16 @@ class EvaluationConfig(Section):
     bootstrap_draws: Count = Field(2_000, description="draws of the stationary block bootstrap")
     confidence: Fraction = Field(0.95, description="level of intervals")
     seed: int = Field(0, ge=0, description="seed of bootstrap and random agents")
-    cost_multiple: Positive = Field(2.0, description="the verdict needs a profit at this multiple of costs")
-    slippage_grid_bps: tuple[NonNegative, ...] = Field(
-        (0.0, 5.0, 10.0, 20.0), description="slippage cells; the verdict needs a profit in the worst"
+    cost_multiple: Positive = Field(
+        2.0, description="the verdict needs a profit at this multiple of costs"
     )
-    min_closed_trades: Count = Field(20, description="fewer: no Sharpe, no p-value, not enough evidence")
+    slippage_grid_bps: tuple[NonNegative, ...] = Field(
+        (0.0, 5.0, 10.0, 20.0),
+        description="slippage cells; the verdict needs a profit in the worst",
+    )
+    min_closed_trades: Count = Field(
+        20, description="fewer: no Sharpe, no p-value, not enough evidence"
+    )
     min_positive_seeds: Count = Field(3, description="seeds that must be positive on test (of 5)")
     min_deflated_sharpe: Fraction = Field(0.95, description="probability needed for 'deploy'")
 
@@ -520,7 +553,9 @@ class GatesConfig(Section):
     min_sharpe: float | None = Field(0.0, description="annualized Sharpe ratio")
     max_drawdown: Fraction | None = Field(0.20, description="largest drawdown, fraction")
     min_closed_trades: Count | None = Field(30, description="closed trades")
-    min_win_rate: Fraction | None = Field(0.35, description="share of closed trades with a net profit")
+    min_win_rate: Fraction | None = Field(
+        0.35, description="share of closed trades with a net profit"
+    )
     min_profit_factor: NonNegative | None = Field(None, description="per trade, net")
     max_action_imbalance: Fraction | None = Field(
         0.85, description="|bars long - bars short| / bars in a position"
@@ -534,12 +569,16 @@ class GatesConfig(Section):
 class Config(Section):
     """One run of truefill."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="first part of the run folder's name")
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="first part of the run folder's name"
+    )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU when jax has one, else the CPU; the choice is recorded"
     )
     data: DataConfig
-    features: tuple[FeatureConfig, ...] = Field(min_length=1, description="market features, in order")
+    features: tuple[FeatureConfig, ...] = Field(
+        min_length=1, description="market features, in order"
+    )
     market: MarketConfig = Field(default_factory=lambda: MarketConfig())
     env: EnvConfig = Field(default_factory=lambda: EnvConfig())
     agent: AgentConfig = Field(default_factory=lambda: AgentConfig())
@@ -556,7 +595,8 @@ class Config(Section):
         rollout = self.agent.ppo.num_envs * self.agent.ppo.num_steps
         if self.training.total_steps < rollout:
             raise ValueError(
-                f"training.total_steps {self.training.total_steps} is less than one rollout ({rollout})"
+                f"training.total_steps {self.training.total_steps} is less than one "
+                f"rollout ({rollout})"
             )
         if self.training.eval_every_steps > self.training.total_steps:
             raise ValueError("training.eval_every_steps exceeds training.total_steps")
@@ -566,8 +606,8 @@ class Config(Section):
                 f"evaluation.min_positive_seeds {self.evaluation.min_positive_seeds} exceeds the "
                 f"number of training.seeds ({needed})"
             )
-        for name, period in (("train", self.data.splits.train), ("validation", self.data.splits.validation),
-                             ("test", self.data.splits.test)):  # fmt: skip
+        for name in ("train", "validation", "test"):
+            period: SplitPeriod = getattr(self.data.splits, name)
             bars = (period.end - period.start).total_seconds() / self.data.interval
             if self.env.window_bars + self.market.decision_lag >= bars:
                 raise ValueError(

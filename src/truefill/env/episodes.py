@@ -1,7 +1,8 @@
 """Episodes of N accounts: reset, observe, step, and automatic reset inside the compiled step.
 
 ``EnvSpec`` is what shapes the compiled program (static); ``EnvArrays`` is everything traced: bars,
-features, limits. Bar t is the last *closed* bar; a step decides there and ends at the close of t + 1.
+features, limits. Bar t is the last *closed* bar; a step decides there and ends at the close of
+bar t + 1.
 """
 
 from __future__ import annotations
@@ -235,13 +236,16 @@ def _select(done: Array, fresh: EnvState, after: EnvState) -> EnvState:
         shape[axis] = done.shape[0]
         return jnp.where(done.reshape(shape), new, old)
 
-    queue = jax.tree.map(lambda n, o: pick(n, o, 1), fresh.account.queue, after.account.queue)
-    account = jax.tree.map(
-        pick, fresh.account._replace(queue=None), after.account._replace(queue=None)
-    )
-    state = jax.tree.map(pick, fresh._replace(account=None), after._replace(account=None))
-    merged: EnvState = state._replace(account=account._replace(queue=queue))
-    return merged
+    new, old = fresh.account.queue, after.account.queue
+    queue = Orders(pick(new.kind, old.kind, 1), pick(new.value, old.value, 1))
+    merged: EnvState = jax.tree.map(pick, _without_queue(fresh), _without_queue(after))
+    return merged._replace(account=merged.account._replace(queue=queue))
+
+
+def _without_queue(state: EnvState) -> EnvState:
+    """The state with an empty queue, so that every leaf has accounts on its first axis."""
+    empty = Orders(state.steps[:, None], state.owed[:, None])
+    return state._replace(account=state.account._replace(queue=empty))
 
 
 def draw_starts(spec: EnvSpec, arrays: EnvArrays, uniform: Array) -> Array:

@@ -128,8 +128,8 @@ def make_decoder(config: Config) -> Decoder:
         )
     if decoder.needs_band and config.market.no_trade_band == 0.0:
         raise ConfigError(
-            f"decoder {action.kind!r} orders a weight at every decision, so drift alone would trade "
-            "on every bar",
+            f"decoder {action.kind!r} orders a weight at every decision, so drift alone would "
+            "trade on every bar",
             where="market.no_trade_band",
             do="set market.no_trade_band, e.g. 0.05",
         )

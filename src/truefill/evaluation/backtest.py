@@ -30,8 +30,8 @@ REASONS = {reason.value: reason.name.lower() for reason in ExitReason}
 class Trace:
     """What one account did on one split. Row 0 is the close before the first decision fills.
 
-    ``weights`` f64[T, S] are signed (units x mark / equity); ``cost`` and ``financing`` are what each
-    bar paid in fees, spread and slippage, and in interest and borrow fees, f64[T].
+    ``weights`` f64[T, S] are signed (units x mark / equity); ``cost`` and ``financing`` f64[T] are
+    what each bar paid in fees, spread and slippage, and in interest and borrow fees.
     """
 
     timestamps_s: npt.NDArray[np.int64]
@@ -47,11 +47,11 @@ class Trace:
 
     @property
     def weight(self) -> F64:
-        return self.weights.sum(axis=1)
+        return np.asarray(self.weights.sum(axis=1))
 
     @property
     def gross(self) -> F64:
-        return np.abs(self.weights).sum(axis=1)
+        return np.asarray(np.abs(self.weights).sum(axis=1))
 
     @property
     def net_return(self) -> float:
@@ -169,7 +169,7 @@ def _traces(
 def _one(tree: Any, n: int) -> Any:
     """Account ``n`` of records [T, N, ...]; queues have no place in a trace."""
     if isinstance(tree, Account):
-        tree = tree._replace(queue=None)
+        tree = tree._replace(queue=Orders(tree.cash, tree.cash))
     return jax.tree.map(lambda x: x[:, n], tree)
 
 
@@ -199,7 +199,7 @@ def _trace(
 
 
 def closed_trades(legs: tuple[Leg, ...], split: SplitArrays, first: int) -> pl.DataFrame:
-    """Trades from flat to flat (or through a reversal), net of all their costs, in order of exit."""
+    """Trades from flat to flat (or through a reversal), net of all costs, in order of exit."""
     rows: list[dict[str, object]] = []
     at = split.timestamps_s[first + 1 :]
     for s, symbol in enumerate(split.symbols):
@@ -241,7 +241,7 @@ def closed_trades(legs: tuple[Leg, ...], split: SplitArrays, first: int) -> pl.D
     return pl.DataFrame(rows, schema=TRADES).sort("exit_time", "symbol", maintain_order=True)
 
 
-TRADES = {
+TRADES: dict[str, pl.DataType | type[pl.DataType]] = {
     "symbol": pl.String,
     "side": pl.Int64,
     "entry_time": pl.Datetime("us", "UTC"),

@@ -68,13 +68,18 @@ def make_bars(
     steps = np.diff(stamps)
     if np.any(steps <= 0.0):
         raise ValueError(f"timestamps do not rise at bar {int(np.argmax(steps <= 0.0)) + 1}")
-    columns = {name: np.asarray(prices[name], dtype=np.float64) for name in ("open", "high", "low", "close")}
+    columns = {
+        name: np.asarray(prices[name], dtype=np.float64)
+        for name in ("open", "high", "low", "close")
+    }
     for name, values in columns.items():
         if values.shape != shape or not np.all(np.isfinite(values) & (values > 0.0)):
             raise ValueError(f"{name} must be [T, S], finite and positive")
     atr = np.zeros(shape) if atr is None else np.asarray(atr, dtype=np.float64)
     columns["atr"] = np.concatenate([atr[:1], atr[:-1]])
-    columns["state"] = np.full(shape, float(BarState.TRADABLE)) if state is None else state.astype(np.float64)
+    columns["state"] = (
+        np.full(shape, float(BarState.TRADABLE)) if state is None else state.astype(np.float64)
+    )
     for name in ("fee", "half_spread", "slippage", "borrow"):
         columns[name] = np.broadcast_to(np.asarray(costs[name], dtype=np.float64), shape)
     years = np.concatenate([[0.0], steps]) / SECONDS_PER_YEAR

@@ -131,7 +131,9 @@ def _status(
     added: Array,
 ) -> Array:
     filled = (out > 0.0) | (added > 0.0)
-    refused = jnp.where((more > 0.0) & (fitted == 0.0), OrderStatus.NO_ROOM, OrderStatus.BELOW_MINIMUM)
+    refused = jnp.where(
+        (more > 0.0) & (fitted == 0.0), OrderStatus.NO_ROOM, OrderStatus.BELOW_MINIMUM
+    )
     status = jnp.where(filled, OrderStatus.FILLED, refused)
     status = jnp.where(moves, status, OrderStatus.NO_CHANGE)
     status = jnp.where(held_back, OrderStatus.MIN_HOLD, status)

@@ -124,9 +124,7 @@ def _floor(params: MarketParams) -> Array:
     return EQUITY_FLOOR * params.initial_balance
 
 
-def _finance(
-    account: Account, row: BarRow, params: MarketParams
-) -> tuple[Account, Array, Array]:
+def _finance(account: Account, row: BarRow, params: MarketParams) -> tuple[Account, Array, Array]:
     """Interest on borrowed cash and the fee on shorts, for the time since the last bar."""
     years = row.years
     long = jnp.maximum(account.units, 0.0) * account.mark
@@ -143,14 +141,10 @@ def _finance(
     return account, interest, borrowed
 
 
-def _due_orders(
-    account: Account, orders: Orders, params: MarketParams
-) -> tuple[Account, Orders]:
+def _due_orders(account: Account, orders: Orders, params: MarketParams) -> tuple[Account, Orders]:
     """The orders due at this open; today's join the queue when the decision lag is above 1."""
     decides = (account.age % params.decision_interval == 0)[:, None]
-    orders = Orders(
-        kind=jnp.where(decides, orders.kind, OrderKind.HOLD), value=orders.value
-    )
+    orders = Orders(kind=jnp.where(decides, orders.kind, OrderKind.HOLD), value=orders.value)
     account = account._replace(age=account.age + 1)
     if account.queue.kind.shape[0] == 0:
         return account, orders

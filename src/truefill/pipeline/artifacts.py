@@ -23,7 +23,7 @@ CODE = {
     "dataset": ("core", "config", "data", "features"),
     "train": ("core", "config", "data/split.py", "market", "env", "agents"),
     "select": ("core", "agents", "evaluation"),
-    "validate": ("core", "config", "data/split.py", "market", "env", "agents", "evaluation", "pipeline"),
+    "validate": ("core", "config", "data", "market", "env", "agents", "evaluation", "pipeline"),
     "test": ("core", "config", "data", "market", "env", "agents", "evaluation", "pipeline"),
     "verdict": ("core", "config", "evaluation", "report", "pipeline"),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from truefill.evaluation import baseline_orders as baselines
 from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_orders
 from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
-from truefill.evaluation.metrics import Metrics, evidence_shortfall, measure
+from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -46,7 +46,7 @@ def assess(
     rows: dict[str, int],
     folder: Path,
 ) -> Assessment:
-    """Backtest every seed's bundle and every baseline; write the split's four files to ``folder``."""
+    """Backtest every seed's bundle and every baseline; write the split's files to ``folder``."""
     env = make_environment(config, split, "backtest")
     seeds = {
         seed: backtest(bundle, env, split, contract_sha256)[0] for seed, bundle in bundles.items()
@@ -64,7 +64,7 @@ def assess(
         "paired": _paired(config, agent, traces),
         **_stress(config, split, bundles[chosen], contract_sha256),
         "shortfall": evidence_shortfall(
-            "closed_trades",
+            _evidence_rule(config),
             agent.trades.height,
             agent.turnover[1:],
             agent.gross[1:],
@@ -159,6 +159,11 @@ def _random(
     return returns.tolist(), replay_orders(one.kind, one.value, env, split)[0]
 
 
+def _evidence_rule(config: Config) -> EvidenceRule:
+    """Agents that set weights show turnover, all others closed trades."""
+    return "turnover" if config.env.action.kind == "target_weight" else "closed_trades"
+
+
 def _measure(config: Config, name: str, trace: Trace) -> Metrics:
     return measure(
         trace.equity,
@@ -169,7 +174,7 @@ def _measure(config: Config, name: str, trace: Trace) -> Metrics:
         turnover=trace.turnover,
         total_cost=float(trace.cost.sum()),
         total_financing=float(trace.financing.sum()),
-        rule="closed_trades" if name.startswith("seed-") else "exempt",
+        rule=_evidence_rule(config) if name.startswith("seed-") else "exempt",
         min_closed_trades=config.evaluation.min_closed_trades,
     )
 

@@ -1,7 +1,7 @@
 """The trial ledger: every policy ever scored on a split, and every opening of a test split.
 
 SQLite in WAL mode, shared by all runs of a runs folder. Rows are keyed, so that a run that is
-killed and resumed counts once. Only this module makes a ``TestPermit``, after the opening is on disk.
+killed and resumed counts once. Only this module makes a ``TestPermit``, after booking the opening.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Ledger:
         return [row["sharpe"] for row in rows]
 
     def open_test(self, test_sha256: str, period: str, run: str, policy: str) -> Opening:
-        """Count this opening before the rows are read. The identical run resuming is the same one."""
+        """Count this opening before the rows are read. The identical run again is the same one."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         key = (test_sha256, period, run, policy)
         with self._connect() as connection:

@@ -69,11 +69,11 @@ def compilation_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "truefill" / "jax"
 
 
-class _Silent(Exception):
+class _SilentError(Exception):
     """The worker said nothing for too long."""
 
 
-class _Died(Exception):
+class _DiedError(Exception):
     """The worker ended in the middle of a job."""
 
 
@@ -81,7 +81,7 @@ class Worker:
     """One worker process."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives with the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", "truefill.pipeline.worker"],
             stdin=subprocess.PIPE,
@@ -110,9 +110,9 @@ class Worker:
         try:
             message = self._messages.get(timeout=timeout_s)
         except Empty:
-            raise _Silent from None
+            raise _SilentError from None
         if message is None:
-            raise _Died
+            raise _DiedError
         return message
 
     def run(self, job: dict[str, Any], timeout_s: float, heard: Heard) -> Any:
@@ -121,7 +121,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
         except BrokenPipeError:
-            raise _Died from None
+            raise _DiedError from None
         while True:
             message = self._next(timeout_s)
             if "done" in message:
@@ -200,8 +200,8 @@ class Pool:
         """Do all jobs, at most ``size`` at a time.
 
         Raises:
-            TruefillError: the first job's error, in the jobs' order; WorkerError when a worker keeps
-                dying without progress.
+            TruefillError: the first job's error, in the jobs' order.
+            WorkerError: a worker keeps dying without progress.
         """
         with ThreadPoolExecutor(max_workers=min(self.size, len(jobs))) as threads:
             futures = [threads.submit(self._do, job) for job in jobs]
@@ -246,14 +246,14 @@ class Pool:
             began = time.monotonic()
             try:
                 result = worker.run(job.message, self._timeout_s, heard)
-            except (_Silent, _Died) as trouble:
+            except (_SilentError, _DiedError) as trouble:
                 if self._closed:
                     raise WorkerError("stopped", where=job.name) from trouble
                 words = self._drop(worker)
                 starts = 1 if moved else starts + 1
                 what = (
                     f"no progress for {self._timeout_s:g} s; killed"
-                    if isinstance(trouble, _Silent)
+                    if isinstance(trouble, _SilentError)
                     else f"the worker died after {time.monotonic() - began:.1f} s"
                 )
                 if starts >= MAX_STARTS_WITHOUT_PROGRESS:

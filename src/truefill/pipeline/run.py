@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truefill.config.load import SAMPLE_PREFIX
+from truefill.config.load import SAMPLE_PREFIX, portable
 from truefill.config.schema import Config
-from truefill.core.errors import TruefillError, UsageError, did_you_mean
+from truefill.core.errors import ConfigError, TruefillError, UsageError, did_you_mean
 from truefill.core.files import read_json, write_json
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.pipeline import host
@@ -23,6 +23,8 @@ from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.smoke import smoke_config
 
 STAGES = ("dataset", "train", "validate", "test", "verdict")
+BOOKED = ("dataset", "select", "validate", "test", "verdict")
+"""Stages of the manifest that stand for a finished stage of the run (``select`` ends training)."""
 TIMING = "timing.json"
 LOG = "log.txt"
 LOCK_WAIT_S = 20.0
@@ -89,40 +91,31 @@ def run(
 
 
 def input_hashes(config: Config) -> dict[str, str]:
-    """SHA-256 of every data file, by position and name.
+    """SHA-256 of every data file, by position; samples go by name.
 
     Raises:
-        TruefillError: a file does not exist.
+        ConfigError: a file does not exist.
     """
+    sources = {f"bars.{i}": source.path for i, source in enumerate(config.data.bars)}
+    sources |= {f"series.{i}": source.path for i, source in enumerate(config.data.series)}
     hashes = {}
-    for kind, sources in (("bars", config.data.bars), ("series", config.data.series)):
-        for index, source in enumerate(sources):
-            if str(source.path).startswith(SAMPLE_PREFIX):
-                hashes[f"{kind}.{index}"] = str(source.path)
-                continue
-            if not source.path.is_file():
-                error = TruefillError(
-                    "the file does not exist",
-                    where=f"data.{kind}.{index}.path: {source.path}",
-                    do="paths count from the config file that names them",
-                )
-                error.exit_code = 2
-                raise error
-            hashes[f"{kind}.{index}"] = sha256_file(source.path)
+    for key, path in sources.items():
+        if str(path).startswith(SAMPLE_PREFIX):
+            hashes[key] = str(path)
+        elif path.is_file():
+            hashes[key] = sha256_file(path)
+        else:
+            raise ConfigError(
+                "the file does not exist",
+                where=f"data.{key}.path: {path}",
+                do="paths count from the config file that names them",
+            )
     return hashes
-
-
-def _without_paths(config: Config) -> dict[str, Any]:
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    for kind in ("bars", "series"):
-        for entry in tree["data"][kind]:
-            entry["path"] = Path(entry["path"]).name
-    return tree
 
 
 def run_identity(config: Config, inputs: dict[str, str]) -> str:
     """SHA-256 of config and data; where the files lie does not matter."""
-    return fingerprint({"config": _without_paths(config), "inputs": inputs})
+    return fingerprint({"config": portable(config), "inputs": inputs})
 
 
 @contextmanager
@@ -217,7 +210,7 @@ class _Course:
     # What the stages depend on.
 
     def _key(self, stage: str, *, seed: int | None = None) -> str:
-        tree = _without_paths(self.config)
+        tree = portable(self.config)
         name = stage if seed is None else f"{stage}/seed-{seed}"
         inputs: dict[str, Any]
         if stage == "dataset":
@@ -235,8 +228,12 @@ class _Course:
                 "market": tree["market"], "env": tree["env"], "agent": tree["agent"],
             }  # fmt: skip
         else:
-            before = {"select": self._seed_stages(), "validate": ["dataset", "select"],
-                      "test": ["dataset", "validate"], "verdict": self._before_verdict()}[stage]  # fmt: skip
+            before = {
+                "select": self._seed_stages(),
+                "validate": ["dataset", "select"],
+                "test": ["dataset", "validate"],
+                "verdict": self._before_verdict(),
+            }[stage]
             outputs = {name: self.manifest.outputs(name) for name in before}
             inputs = {"config": tree, "outputs": outputs, "run": self.identity}
         return stage_key(name, self.device, inputs)
@@ -281,9 +278,8 @@ class _Course:
         return True
 
     def _seed_job(self, seed: int, key: str) -> Job:
-        began = time.monotonic()
         total = self.config.training.total_steps
-        first: list[int] = []
+        first: list[tuple[float, int]] = []  # after the first update, which compiles
 
         def heard(message: dict[str, Any]) -> None:
             if "line" in message:
@@ -291,8 +287,9 @@ class _Course:
                 return
             done, score = message["progress"]
             if not first:
-                first.append(done)
-            rate = (done - first[0]) / max(time.monotonic() - began, 1e-9)
+                first.append((time.monotonic(), done))
+            began, before = first[0]
+            rate = (done - before) / max(time.monotonic() - began, 1e-9)
             self._say(Event("progress", "train", "", seed, done, total, rate, score))
 
         def finished(files: list[str]) -> None:
@@ -432,7 +429,7 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
         found.append(
             {
                 "run": path.parent.name,
-                "stages": [s for s in ("dataset", "select", "validate", "test", "verdict") if s in manifest.stages],
+                "stages": [name for name in BOOKED if name in manifest.stages],
                 "verdict": answer.get("verdict"),
                 "headline": answer.get("headline"),
                 "skip_checks": manifest.facts.get("skip_checks", False),

@@ -64,15 +64,6 @@ def parse_config(text: str) -> Config:
     return config_load.parse_config(json.loads(text))
 
 
-def portable_config(config: Config) -> dict[str, Any]:
-    """The config as plain data, data files by name only: artifacts hold no machine's paths."""
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    for kind in ("bars", "series"):
-        for entry in tree["data"][kind]:
-            entry["path"] = Path(entry["path"]).name
-    return tree
-
-
 def build(work: Work) -> list[str]:
     """dataset: bars and series -> splits, normalizers, lineage."""
     names = write_dataset(build_dataset(work.config), work.dataset)
@@ -100,7 +91,7 @@ def train(work: Work, seed: int) -> list[str]:
     save_bundle(
         folder / "bundle",
         best,
-        portable_config(work.config),
+        config_load.portable(work.config),
         load_lineage(work.dataset),
         read_json(work.dataset / "norm_stats.json"),
     )
@@ -143,8 +134,7 @@ def select(work: Work) -> list[str]:
 
 
 def _portable_yaml(config: Config) -> str:
-    portable = config_load.parse_config(portable_config(config))
-    return config_load.dump_config(portable)
+    return config_load.dump_config(config_load.parse_config(config_load.portable(config)))
 
 
 def _bundles(work: Work) -> tuple[dict[int, Bundle], int]:

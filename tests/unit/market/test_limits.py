@@ -57,9 +57,13 @@ def test_last_bit_noise_never_flips_a_lot() -> None:
     assert play(STILL, [units(0.3 - 1e-6)], lot=0.1).bar(1).units == close_to(0.2, abs=1e-15)
 
 
-def test_a_target_within_the_lot_tolerance_of_flat_ends_the_trade() -> None:
-    bar = play([flat(100.0), flat(100.0), flat(110.0)], [units(2.0), units(1e-12)], lot=0.1).bar(2)
-    assert (bar.units, bar.order.reason, bar.order.profit) == (0.0, ExitReason.ORDER, close_to(20))
+@pytest.mark.parametrize("lots", [6, 13])
+def test_a_target_within_the_lot_tolerance_of_flat_ends_the_trade(lots: int) -> None:
+    """0.1 and five or twelve lots of 0.1 differ in the last bit from six or thirteen of them."""
+    bars = [flat(100.0), flat(100.0), flat(100.0), flat(110.0)]
+    bar = play(bars, [units(0.1), units(lots * 0.1), units(1e-13)], lot=0.1).bar(3)
+    assert (bar.units, bar.order.reason) == (0.0, ExitReason.ORDER)
+    assert bar.order.profit == close_to(lots)
 
 
 def test_less_than_a_lot_is_no_room() -> None:
@@ -119,10 +123,11 @@ def test_sells_come_first_and_free_their_room() -> None:
     assert played.bar(2).cash == close_to(0.0, abs=1e-9)
 
 
-def test_no_room_left_opens_nothing_not_even_the_last_bit() -> None:
-    bars = [[(p, p, p, p), (q, q, q, q)] for p, q in ((100.0, 50.0), (101.7, 50.3), (99.9, 49.7))]
-    played = play(bars, [[weight(1.0), hold()], [hold(), side(1.0)]], fee=0.0013)
-    bar = played.bar(2, 1)
+@pytest.mark.parametrize("fee", [0.0002, 0.0011, 0.0013, 0.0014])
+def test_no_room_left_opens_nothing_not_even_the_last_bit(fee: float) -> None:
+    """With these fees the room left is not 0 but some 1e-13."""
+    bars = [[flat(p), flat(q)] for p, q in ((100.0, 50.0), (101.7, 50.3), (99.9, 49.7))]
+    bar = play(bars, [[weight(1.0), hold()], [hold(), side(1.0)]], fee=fee).bar(2, 1)
     assert (bar.status, bar.units) == (OrderStatus.NO_ROOM, 0.0)
 
 
