@@ -346,7 +346,8 @@ class Ledger:
             wanted = math.copysign(limits.max_weight * whole, wanted)
         if kind == OrderKind.WEIGHT and value != 0.0 and equity > 0.0:
             weight = p.units * quote.open / equity
-            if abs(value - weight) <= limits.band:
+            capped = max(-limits.max_weight, min(limits.max_weight, value))
+            if abs(capped - weight) <= limits.band:
                 self.report.rules["band"] += 1
                 return None
         if wanted == p.units:
@@ -483,6 +484,8 @@ class Ledger:
         for s, price in enumerate(prices):
             if self.positions[s].units != 0.0 and self.has_bar(s):
                 self.close(s, price, self.slip(s), "at_end", reason)
+                for other in range(len(prices)):
+                    self.cancel_queue(other)
 
     def _mark(self) -> None:
         report, floor = self.report, FLOOR * self.rules.initial_balance

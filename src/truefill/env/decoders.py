@@ -20,8 +20,9 @@ class Decoder:
         num_actions: number of discrete actions per symbol; 0 = one continuous action per symbol.
         orders: action ([N, S], int32 or float32) -> orders.
         legal: account and limits -> bool [N, S, num_actions]; None where every action is legal.
-        hold: the discrete action that illegal ones become; continuous decoders have none.
+            An illegal action becomes a HOLD order.
         needs_band: refuse a market without a no-trade band (resized every bar otherwise).
+        needs_short: refuse a market without shorts (an action would do nothing otherwise).
     """
 
     num_actions: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal
 
 import jax.numpy as jnp
@@ -136,7 +136,7 @@ def make_decoder(config: Config) -> Decoder:
     return decoder
 
 
-@lru_cache
+@cache
 def _decoder(kind: str, params: Params) -> Decoder:
     """One object per decoder and parameters: equal specs are equal, and compile once."""
     return DECODERS.get(kind).make(params)
@@ -239,8 +239,11 @@ def check_parity(train: Environment, backtest: Environment) -> None:
         TruefillError: naming the field that differs, beyond reward interval, drawdown stop, episode
             length and starting balance.
     """
-    if train.spec != backtest.spec and _spec_facts(train.spec) != _spec_facts(backtest.spec):
-        raise TruefillError("training and backtest have different environments", where="parity")
+    for field in fields(EnvSpec):
+        if getattr(train.spec, field.name) != getattr(backtest.spec, field.name):
+            raise TruefillError(
+                f"{field.name} differs between training and backtest", where="parity"
+            )
     for group, allowed in (("market", {"initial_balance"}), ("reward", {"interval"})):
         a, b = getattr(train.arrays, group), getattr(backtest.arrays, group)
         for name in a._fields:
@@ -256,10 +259,3 @@ def check_parity(train: Environment, backtest: Environment) -> None:
         costs = [np.asarray(env.arrays.bars.table[:, index]) for env in (train, backtest)]
         if not np.array_equal(costs[0][0], costs[1][0]):
             raise TruefillError(f"{name} differs between training and backtest", where="parity")
-
-
-def _spec_facts(spec: EnvSpec) -> tuple[object, ...]:
-    return (
-        spec.num_symbols, spec.num_features, spec.window, spec.lag, spec.state_features,
-        spec.reward_terms, spec.decoder.num_actions, spec.mask_illegal,
-    )  # fmt: skip

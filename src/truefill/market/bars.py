@@ -1,4 +1,4 @@
-"""Bars and their costs as one packed table, so that N accounts at N different bars need one gather."""
+"""Bars and their costs as one packed table: N accounts at N different bars need one gather."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ def target_units(
     wealth = jnp.maximum(equity, 0.0)[:, None]
     weight_now = account.units * row.open / jnp.where(wealth > 0.0, wealth, 1.0)
     banded = (kind == OrderKind.WEIGHT) & (value != 0.0) & (wealth > 0.0)
-    near = banded & (jnp.abs(value - weight_now) <= params.band)
+    capped = jnp.clip(value, -params.max_weight, params.max_weight)
+    near = banded & (jnp.abs(capped - weight_now) <= params.band)
     same = (kind == OrderKind.SIDE) & (side != 0.0) & (jnp.sign(value) == side)
     by_weight = value * wealth / row.open
     wanted = jnp.where(

@@ -92,6 +92,8 @@ def step(
     stopped = in_bar.reason != ExitReason.NONE
     account = account._replace(queue=_cancel(account.queue, stopped[None]))
     account, at_end, liquidated, ruined, written_off = _margin(account, row, costs, params)
+    shut = jnp.any(at_end.reason != ExitReason.NONE, axis=-1)
+    account = account._replace(queue=_cancel(account.queue, shut[None, :, None]))
     account = _mark(account, row)
     status = jnp.where(overtaken, OrderStatus.STOPPED, plan.status)
     traded = sum(jnp.abs(leg.units) * leg.price for leg in (at_open, order, in_bar, at_end))
@@ -208,7 +210,7 @@ def _exit_in_bar(
 def _close(
     account: Account, reason: Array, price: Array, paid: Array, costs: Costs, params: MarketParams
 ) -> tuple[Account, Leg]:
-    """Close whole positions where ``reason`` is not NONE, at ``price``; ``paid`` = spread per unit."""
+    """Close positions where ``reason`` is not NONE, at ``price``; ``paid`` = spread per unit."""
     reason = _cut(reason.astype(jnp.float64), params)
     out = reason != ExitReason.NONE
     units = jnp.where(out, account.units, 0.0)

@@ -1,7 +1,7 @@
 """The market's vocabulary: bars, parameters, account, orders, and what one bar did.
 
-Shapes: N accounts, S symbols, T bars, L = decision lag. Money and prices are float64. Every parameter is a
-traced array that broadcasts against [N] (accounts) or [N, S] (accounts x symbols), so that one
+Shapes: N accounts, S symbols, T bars, L = decision lag. Money and prices are float64. Every
+parameter is a traced array that broadcasts against [N] (accounts) or [N, S] (accounts x symbols), so that one
 compiled step serves every scenario, each account with its own, with equal bits.
 """
 

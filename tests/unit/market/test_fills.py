@@ -125,12 +125,25 @@ def test_band_holds_back_small_changes_of_weight() -> None:
     assert (moved.status, moved.units) == (OrderStatus.FILLED, close_to(6.1))
 
 
+def test_band_compares_the_capped_weight() -> None:
+    bars = [flat(100.0), flat(100.0), flat(104.0), flat(104.0)]
+    bar = play(bars, [weight(0.9), weight(0.9)], max_weight=0.5, band=0.1).bar(2)
+    assert (bar.status, bar.units) == (OrderStatus.NO_CHANGE, close_to(5.0))
+
+
 def test_band_never_holds_back_going_flat_nor_other_kinds() -> None:
     bars = [flat(100.0)] * 4
     assert play(bars, [weight(0.05), weight(0.0)], band=0.1).bar(1).units == 0.0
     assert play(bars, [weight(0.5), weight(0.0)], band=0.9).bar(1).units == 0.0
     assert play(bars, [units(0.5), weight(0.0)], band=0.1).bar(2).units == 0.0
     assert play(bars, [units(0.5), units(0.4)], band=0.1).bar(2).units == 0.4
+
+
+def test_band_holds_nothing_back_when_no_equity_is_left() -> None:
+    bars = [flat(1.0), flat(1.0), flat(0.5)]
+    rules = {"initial_balance": 1.0, "max_leverage": 3.0, "band": 0.1}
+    bar = play(bars, [units(3.0), weight(1.5)], **rules).bar(2)
+    assert (bar.status, bar.order.units) == (OrderStatus.FILLED, -3.0)
 
 
 @pytest.mark.parametrize("lag", [1, 2, 3])

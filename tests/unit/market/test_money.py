@@ -92,6 +92,16 @@ def test_liquidation_leaves_masked_symbols_alone() -> None:
     assert played.bar(2, 1).mark == 100.0
 
 
+def test_liquidation_and_ruin_cancel_what_is_queued() -> None:
+    crash = (100.0, 100.0, 60.0, 70.0)
+    bars = [flat(100.0)] * 3 + [crash] + [flat(70.0)] * 3
+    orders = [units(20.0), hold(), units(1.0), units(2.0)]
+    called = play(bars, orders, max_leverage=3.0, maintenance=0.3, lag=2)
+    assert [called.bar(t).units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
+    broke = play(bars, orders, max_leverage=3.0, maintenance=0.0, ruin_fraction=0.5, lag=2)
+    assert [broke.bar(t).units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
+
+
 def test_ruin_closes_at_the_close_and_says_so() -> None:
     bars = [flat(100.0), flat(100.0), (100.0, 100.0, 70.0, 75.0)]
     bar = play(bars, [units(30.0)], max_leverage=3.0, ruin_fraction=0.25, half_spread=0.0).bar(2)
