@@ -1,8 +1,8 @@
 """The market's vocabulary: bars, parameters, account, orders, and what one bar did.
 
 Shapes: N accounts, S symbols, T bars, L = decision lag. Money and prices are float64. Every
-parameter is a traced array that broadcasts against [N] (accounts) or [N, S] (accounts x symbols), so that one
-compiled step serves every scenario, each account with its own, with equal bits.
+parameter is a traced array that broadcasts against [N] (accounts) or [N, S] (accounts x symbols),
+so that one compiled step serves every scenario, each account with its own, with equal bits.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def test_reward_interval_drawdown_stop_length_and_balance_may_differ() -> None:
 def test_any_other_rule_of_the_market_is_refused_by_name(name: str) -> None:
     other = backtest()
     value = getattr(other.arrays.market, name)
-    market = other.arrays.market._replace(**{name: value + 1})
+    market = other.arrays.market._replace(**{name: 2 * value + 1})
     other = replace(other, arrays=other.arrays._replace(market=market))
     with pytest.raises(TruefillError, match=rf"market\.{name} differs"):
         check_parity(train(), other)

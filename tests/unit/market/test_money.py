@@ -99,7 +99,7 @@ def test_liquidation_and_ruin_cancel_what_is_queued() -> None:
     called = play(bars, orders, max_leverage=3.0, maintenance=0.3, lag=2)
     assert [called.bar(t).units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
     broke = play(bars, orders, max_leverage=3.0, maintenance=0.0, ruin_fraction=0.5, lag=2)
-    assert [broke.bar(t).units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
+    assert [broke.bar(t).order.units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
 
 
 def test_ruin_closes_at_the_close_and_says_so() -> None:
