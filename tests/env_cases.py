@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ def config_of(keys: dict[str, Any] | None = None) -> Config:
     """The base config with ``keys`` ("a.b.c" -> value) set."""
     tree = base_tree()
     for key, value in (keys or {}).items():
-        put(tree, key, value)
+        put(tree, key, deepcopy(value))
     return parse_config(tree)
 
 

@@ -29,15 +29,17 @@ from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 
 CHECKPOINT = "checkpoints/last.safetensors"
-Progress = Callable[[int, float | None], None]
-"""Called after each update with environment steps done and the latest validation score."""
+Row = dict[str, float | None]
+Progress = Callable[[int, float | None, Row], None]
+"""Called after each update with environment steps done, the latest validation score, and the
+update's row of the training log."""
 
 
 @dataclass
 class History:
     """What the training has seen so far; part of every checkpoint."""
 
-    updates: list[dict[str, float | None]] = field(default_factory=list)
+    updates: list[Row] = field(default_factory=list)
     evaluations: list[dict[str, float]] = field(default_factory=list)
     best_score: float | None = None
     best_step: int = 0
@@ -92,7 +94,8 @@ def train(
             stopped = _stopped(history, config)
         if _crossed(steps, per_update, settings.checkpoint_every_steps):
             _save_checkpoint(folder, state, best, history)
-        progress(steps, history.evaluations[-1]["score"] if history.evaluations else None)
+        latest = history.evaluations[-1]["score"] if history.evaluations else None
+        progress(steps, latest, history.updates[-1])
     _finish(config, folder, seed, state, best, history, stopped)
 
 
@@ -154,9 +157,7 @@ def _judge(
     return best
 
 
-def _row(
-    log: ppo.UpdateLog, terms: tuple[str, ...], steps: int, update: int
-) -> dict[str, float | None]:
+def _row(log: ppo.UpdateLog, terms: tuple[str, ...], steps: int, update: int) -> Row:
     """One line of updates.parquet; undefined figures are null."""
     values = {name: float(value) for name, value in log.losses._asdict().items()}
     for name in ("epochs", "learning_rate", "clip_range", "entropy_coef", "explained_variance",

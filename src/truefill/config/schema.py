@@ -488,6 +488,9 @@ class TrainingConfig(Section):
         10, description="stop after this many evaluations without a better one; null = never"
     )
     checkpoint_every_steps: Count = Field(500_000, description="steps between checkpoints")
+    tensorboard: bool = Field(
+        False, description="also log updates to RUN/tensorboard (extra: tensorboard); not hashed"
+    )
     worker_timeout_s: Positive = Field(
         300.0, description="a worker without progress for this long is killed and resumed, s"
     )

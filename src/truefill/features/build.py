@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from truefill.config.schema import Config
+from truefill.core.errors import ConfigError
 from truefill.core.fingerprint import fingerprint
 from truefill.data import defects
 from truefill.data.describe import bars_sha256, describe, periods_per_year
@@ -69,6 +70,7 @@ class _Counts:
 def build_dataset(config: Config) -> BuiltDataset:
     """Build all splits in memory. Raises ``ConfigError`` or ``DataError``; writes nothing."""
     specs = tuple(normalize.specify(feature) for feature in config.features)
+    _require_room(config, specs)
     counts = _Counts()
     series, series_files = read_series(config.data.series)
     bars, inputs = _bars(config, specs)
@@ -106,6 +108,20 @@ def build_dataset(config: Config) -> BuiltDataset:
     norm_stats = {spec.name: stats[spec.name].as_dict() for spec in specs}
     descriptive = {name: describe(table, contract.names) for name, table in tables.items()}
     return BuiltDataset(tables, norm_stats, lineage, descriptive, contract)
+
+
+def _require_room(config: Config, specs: Sequence[FeatureSpec]) -> None:
+    """Refuse a warm-up longer than train could ever be, before any file is read."""
+    period = config.data.splits.train
+    most = int((period.end - period.start).total_seconds() / config.data.interval)
+    for spec in specs:
+        if spec.warmup_bars >= most:
+            raise ConfigError(
+                f"{spec.calculator} needs {spec.warmup_bars:,} bars of warm-up, "
+                f"train holds at most {most:,}",
+                where=f"features.{spec.name}",
+                do="shorten its parameters or widen data.splits.train",
+            )
 
 
 def inspect_inputs(config: Config) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def check(config: Config, *, runs: Path, workers: int | None = None) -> list[Che
     if all(c.passed for c in checks):
         checks += _dataset(config)
     need = estimate(config, workers)
-    return [*checks, _extras(), _device(config), _memory(need), *_runs_folder(runs, need)]
+    return [*checks, _extras(config), _device(config), _memory(need), *_runs_folder(runs, need)]
 
 
 def require(checks: list[Check]) -> None:
@@ -148,9 +148,16 @@ def _rows(config: Config, built: BuiltDataset, name: str) -> Check:
     return Check(f"rows {name}", table.height >= needed, figure, do, BAD_CONFIG)
 
 
-def _extras() -> Check:
-    have = "installed" if find_spec("tensorboardX") else "not installed"
-    return Check("extras", True, f"none needed; tensorboard (optional) {have}")
+def _extras(config: Config) -> Check:
+    def extras() -> str:
+        from truefill.pipeline.tensorboard import require_extra
+
+        require_extra(config)
+        have = "installed" if find_spec("tensorboardX") else "not installed"
+        needed = "tensorboard" if config.training.tensorboard else "none"
+        return f"needed: {needed}; tensorboard {have}"
+
+    return _attempt("extras", extras)
 
 
 def _device(config: Config) -> Check:

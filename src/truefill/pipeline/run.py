@@ -25,6 +25,8 @@ from truefill.pipeline.smoke import smoke_config
 STAGES = ("dataset", "train", "validate", "test", "verdict")
 BOOKED = ("dataset", "select", "validate", "test", "verdict")
 """Stages of the manifest that stand for a finished stage of the run (``select`` ends training)."""
+UNKEYED = ("seeds", "worker_timeout_s", "tensorboard")
+"""Training settings that do not change what one seed's training comes to."""
 TIMING = "timing.json"
 LOG = "log.txt"
 LOCK_WAIT_S = 20.0
@@ -220,9 +222,7 @@ class _Course:
                 "atr_period": atr and atr["period"],
             }  # fmt: skip
         elif stage == "train":
-            training = {
-                k: v for k, v in tree["training"].items() if k not in ("seeds", "worker_timeout_s")
-            }
+            training = {k: v for k, v in tree["training"].items() if k not in UNKEYED}
             inputs = {
                 "dataset": self.manifest.outputs("dataset"), "seed": seed, "training": training,
                 "market": tree["market"], "env": tree["env"], "agent": tree["agent"],

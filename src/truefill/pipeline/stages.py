@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import polars as pl
 
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
 from truefill.agents.networks import ActorCritic
+from truefill.agents.train import Row
 from truefill.agents.train import train as train_agent
 from truefill.config import load as config_load
 from truefill.config.schema import Config
@@ -30,6 +32,7 @@ from truefill.evaluation.verdict import TestEvidence, decide
 from truefill.features.build import build_dataset
 from truefill.pipeline.assess import FILES, Assessment, assess
 from truefill.pipeline.ledger import LEDGER, Ledger, Look
+from truefill.pipeline.tensorboard import update_log
 
 CHOSEN_BY = "mean net log return on the fixed validation episodes (not the training reward)"
 BACKTEST = ("equity.parquet", "trades.parquet", "metrics.json", "gates.json")
@@ -75,17 +78,15 @@ def train(work: Work, seed: int) -> list[str]:
     folder = work.folder / "train" / f"seed-{seed}"
     _keep_only_own_checkpoint(folder, work.key)
     train_split = load_split(work.dataset, "train")
-    train_agent(
-        work.config,
-        train_split,
-        load_split(work.dataset, "validation"),
-        seed,
-        folder,
-        work.progress,
-    )
-    spec = make_spec(work.config, train_split)
-    import jax
+    validation_split = load_split(work.dataset, "validation")
+    with update_log(work.config, work.folder / "tensorboard" / f"seed-{seed}") as log:
 
+        def progress(steps: int, score: float | None, row: Row) -> None:
+            log(steps, score, row)
+            work.progress(steps, score)
+
+        train_agent(work.config, train_split, validation_split, seed, folder, progress)
+    spec = make_spec(work.config, train_split)
     template = ActorCritic(jax.random.PRNGKey(0), spec, work.config.agent.network)
     best, _ = load_tree(folder / "best.safetensors", template)
     save_bundle(
