@@ -1,4 +1,4 @@
-"""Small environments for tests: bars from numpy, a config from a few keys, actions played in one scan."""
+"""Small environments for tests: bars from numpy, a config from a few keys, actions in one scan."""
 
 from __future__ import annotations
 

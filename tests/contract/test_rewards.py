@@ -1,4 +1,4 @@
-"""What every registered reward term must be: 0 for who never trades, and no way to flatter a loss."""
+"""Every registered reward term is 0 for who never trades, and no way to flatter a loss."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_terms_declared_never_positive_are_never_positive(seed: int) -> None:
 @given(seeds)
 @settings(max_examples=12)
 def test_potential_terms_telescope(seed: int) -> None:
-    """At gamma 1 a whole episode adds up to potential(end) - potential(start), whatever was done."""
+    """At gamma 1 an episode adds up to potential(end) - potential(start), whatever was done."""
     env, states, done = played(seed, {"agent.ppo.gamma": 1.0})
     step = steps_of(env, states, done)._replace(ended=np.zeros_like(done.terminated))
     last = jnp.asarray(np.asarray(_moving_sharpe(Moments(*(m[-1] for m in step.new)))))
@@ -93,6 +93,19 @@ def test_a_potential_is_zero_after_termination() -> None:
     step = steps_of(env, states, done)
     ended = np.asarray(differential_sharpe(step._replace(ended=np.ones_like(done.terminated))))
     np.testing.assert_array_equal(ended, -np.asarray(_moving_sharpe(step.old)))
+
+
+def test_the_moving_sharpe_stands_still_while_flat() -> None:
+    """A trade, then nothing: at gamma 1 the term is 0 from the first bar without a position."""
+    keys = {**KEYS, "agent.ppo.gamma": 1.0, "env.action.params": {"size": 1.0}}
+    env = environment(random_split(8, bars=BARS, symbols=1, masked=0.0), keys)
+    actions = np.full((BARS - 1, 1, 1), FLAT)
+    actions[:5] = LONG
+    states, done, _ = play(env, actions)
+    term = np.asarray(differential_sharpe(steps_of(env, states, done)))[:, 0]
+    assert (term[1:6] != 0.0).all()  # bar 6 pays for closing
+    assert (term[6:] == 0.0).all()
+    assert done.final.moments.second[-1, 0] > 0.0
 
 
 def test_the_terms_by_hand() -> None:

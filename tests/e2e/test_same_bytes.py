@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from small_run import command, environment, hashes, run_folder, truefill, write_config
+from small_run import TREE, command, environment, hashes, run_folder, truefill, write_config
 
 pytestmark = pytest.mark.slow
 KILLS = 20
@@ -39,33 +39,45 @@ def test_workers_and_blas_do_not_matter(
 
 
 def test_kills_change_nothing(reference: dict[str, str], tmp_path: Path) -> None:
-    """Kill the whole process group at random moments, then let it end."""
-    config = write_config(tmp_path)
+    """Kill the whole process group at random moments; every run that gets to its end is the same."""
     generator = random.Random(20)
-    killed = 0
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            command(config, tmp_path / "runs", "--workers", "2"),
-            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            process.wait(timeout=generator.uniform(0.5, 12.0))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    killed = rounds = 0
+    while killed < KILLS:
+        rounds += 1
+        folder = tmp_path / str(rounds)
+        folder.mkdir()
+        config = write_config(folder)
+        while killed < KILLS and not _killed_or_done(config, folder / "runs", generator):
             killed += 1
-    assert killed >= KILLS // 2, "the run ended before most kills; make it longer"
-    done = truefill(config, tmp_path / "runs")
-    assert done.returncode == 0, done.stderr
-    assert hashes(run_folder(tmp_path / "runs")) == reference
+        done = truefill(config, folder / "runs")
+        assert done.returncode == 0, done.stderr
+        assert hashes(run_folder(folder / "runs")) == reference
+    print(f"{killed} kills over {rounds} runs")
+
+
+def _killed_or_done(config: Path, runs: Path, generator: random.Random) -> bool:
+    """Start the run and kill it after a while; True if it ended by itself."""
+    process = subprocess.Popen(
+        command(config, runs, "--workers", "2"),
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        process.wait(timeout=generator.uniform(0.5, 10.0))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    assert process.returncode == 0
+    return True
 
 
 def test_a_killed_worker_is_resumed(reference: dict[str, str], tmp_path: Path) -> None:
     """Kill the workers alone: the run goes on and ends in the same bytes."""
     process = subprocess.Popen(
         command(write_config(tmp_path), tmp_path / "runs", "--workers", "2"),
-        env=environment(), stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     hit = 0
@@ -83,5 +95,38 @@ def test_a_killed_worker_is_resumed(reference: dict[str, str], tmp_path: Path) -
 
 def _children(pid: int) -> list[int]:
     """Worker processes of ``pid``."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(word) for word in text.split()]
+    found = []
+    for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            command_line = Path(f"/proc/{word}/cmdline").read_bytes()
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"truefill.pipeline.worker" in command_line:
+            found.append(int(word))
+    return found
+
+
+def test_a_silent_worker_is_killed_named_and_resumed(
+    reference: dict[str, str], tmp_path: Path
+) -> None:
+    """Stop a worker without killing it: after the timeout it is killed, and the run goes on."""
+    training = {**TREE["training"], "worker_timeout_s": 20}
+    process = subprocess.Popen(
+        command(write_config(tmp_path, training=training), tmp_path / "runs", "--workers", "2"),
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    out = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        out += line
+        if "seed 1" in line:
+            os.kill(_children(process.pid)[0], signal.SIGSTOP)
+            break
+    rest, _ = process.communicate(timeout=300)
+    out += rest
+    assert process.returncode == 0, out
+    assert "no progress for 20 s; killed; resuming from the last checkpoint" in out
+    found = hashes(run_folder(tmp_path / "runs"))
+    trained = {name: digest for name, digest in reference.items() if name.endswith(".safetensors")}
+    assert trained.items() <= found.items()

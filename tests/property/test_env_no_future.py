@@ -1,10 +1,11 @@
-"""Change anything after bar t: no observation, fill, reward or equity at or before t moves a bit."""
+"""Change anything after bar t: no observation, fill, reward or equity up to t moves a bit."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,8 +58,6 @@ def test_the_past_does_not_know_the_future(seed: int, t: int, atr: bool) -> None
 
 
 def leaves(played: tuple[Any, Any, np.ndarray], rows: int) -> list[np.ndarray]:
-    import jax
-
     return [x[:rows] for x in jax.tree.leaves(played[1])]
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,7 +30,8 @@ from truefill.core.errors import (
 )
 
 START_TIMEOUT_S = 120.0
-MAX_STARTS_WITHOUT_PROGRESS = 3
+MAX_FAILURES = 3
+"""Deaths in a row without a step further than ever before; then the run gives up."""
 CPU_FLAGS = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 GPU_FLAGS = "--xla_gpu_deterministic_ops=true"
 ERRORS = {
@@ -93,8 +95,8 @@ class Worker:
             bufsize=1,
         )
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        self._ready = False
         threading.Thread(target=self._read, daemon=True).start()
-        self._next(START_TIMEOUT_S)
 
     @property
     def pid(self) -> int:
@@ -103,7 +105,8 @@ class Worker:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._messages.put(json.loads(line))
+            if line.endswith("\n"):  # a killed worker may leave half a message
+                self._messages.put(json.loads(line))
         self._messages.put(None)
 
     def _next(self, timeout_s: float) -> dict[str, Any]:
@@ -118,6 +121,9 @@ class Worker:
     def run(self, job: dict[str, Any], timeout_s: float, heard: Heard) -> Any:
         """Do one job; ``heard`` gets everything on the way."""
         assert self._process.stdin is not None
+        if not self._ready:
+            self._next(START_TIMEOUT_S)
+            self._ready = True
         try:
             self._process.stdin.write(json.dumps(job) + "\n")
         except BrokenPipeError:
@@ -142,7 +148,8 @@ class Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # a job that the dead worker never took
+                    pipe.close()
         self._errors.close()
 
 
@@ -232,16 +239,15 @@ class Pool:
         return words
 
     def _do(self, job: Job) -> None:
-        starts = 0
-        moved = False
+        failures = furthest = 0
 
         def heard(message: dict[str, Any]) -> None:
-            nonlocal moved
-            moved = True
+            nonlocal failures, furthest
+            if "progress" in message and message["progress"][0] > furthest:
+                failures, furthest = 0, message["progress"][0]
             job.heard(message)
 
         while True:
-            moved = False
             worker = self._take()
             began = time.monotonic()
             try:
@@ -250,15 +256,15 @@ class Pool:
                 if self._closed:
                     raise WorkerError("stopped", where=job.name) from trouble
                 words = self._drop(worker)
-                starts = 1 if moved else starts + 1
+                failures += 1
                 what = (
                     f"no progress for {self._timeout_s:g} s; killed"
                     if isinstance(trouble, _SilentError)
                     else f"the worker died after {time.monotonic() - began:.1f} s"
                 )
-                if starts >= MAX_STARTS_WITHOUT_PROGRESS:
+                if failures >= MAX_FAILURES:
                     raise WorkerError(
-                        f"{what}, {starts} times without progress: {words or 'no message'}",
+                        f"{what}, {failures} times without progress: {words or 'no message'}",
                         where=job.name,
                         do="look at log.txt; too little memory is the usual cause",
                     ) from trouble

@@ -44,8 +44,7 @@ def observations(count: int = 5, seed: int = 1) -> jax.Array:
 def test_the_handwritten_gradient_is_autodiffs() -> None:
     keys = jax.random.split(jax.random.PRNGKey(0), 4)
     weight, bias, x = (
-        jax.random.normal(k, shape)
-        for k, shape in zip(keys, ((3, 4), (4,), (3, 5)), strict=False)
+        jax.random.normal(k, shape) for k, shape in zip(keys, ((3, 4), (4,), (3, 5)), strict=False)
     )
     pull = jax.random.normal(keys[3], (4, 5))
 

@@ -1,4 +1,4 @@
-"""The update: its gradient, its schedules, its epochs, and that every sample is used once an epoch."""
+"""The update: gradient, schedules, epochs, and that every sample is used once an epoch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from env_cases import config_of, environment, random_split
+from env_cases import environment, random_split
 from truefill.agents import ppo
 from truefill.agents.networks import ActorCritic, log_prob_entropy
 from truefill.agents.ppo import Hyper, Minibatch
@@ -44,9 +44,7 @@ def run(env: Environment, config: PPOConfig, updates: int, **network: Any) -> tu
     state, _ = begin(env, config, **network)
     logs = []
     for _ in range(updates):
-        state, log = ppo.update(
-            state, env.arrays, spec=env.spec, config=config, total_steps=TOTAL
-        )
+        state, log = ppo.update(state, env.arrays, spec=env.spec, config=config, total_steps=TOTAL)
         logs.append(jax.tree.map(np.asarray, log))
     return state, logs
 
@@ -103,9 +101,7 @@ def test_a_learning_rate_of_zero_changes_nothing() -> None:
     env, config = environment_of(), settings_of(learning_rate=0.0)
     state, _ = run(env, config, 2)
     fresh, _ = begin(env, config)
-    for a, b in zip(
-        jax.tree.leaves(state.network), jax.tree.leaves(fresh.network), strict=True
-    ):
+    for a, b in zip(jax.tree.leaves(state.network), jax.tree.leaves(fresh.network), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -123,9 +119,7 @@ def test_target_kl_stops_epochs() -> None:
     # The mean is over the epochs that ran: one epoch's own KL, not a fifth of it.
     _, [one] = run(env, settings_of(**{**fast, "epochs": 1}), 1)
     assert float(tight.losses.approx_kl) > 1e-9
-    assert float(tight.losses.value_loss) == pytest.approx(
-        float(one.losses.value_loss), rel=0.3
-    )
+    assert float(tight.losses.value_loss) == pytest.approx(float(one.losses.value_loss), rel=0.3)
 
 
 def numbered(T: int = 4, N: int = 12, S: int = 2, A: int = 3) -> Minibatch:
@@ -133,7 +127,9 @@ def numbered(T: int = 4, N: int = 12, S: int = 2, A: int = 3) -> Minibatch:
     tag = np.arange(T * N, dtype=np.float32).reshape(T, N)
     legal = np.zeros((T, N, S, A), np.float32) + tag[:, :, None, None]
     return Minibatch(
-        observation=Observation(jnp.asarray(np.repeat(tag[:, None], 5, axis=1)), jnp.asarray(legal)),
+        observation=Observation(
+            jnp.asarray(np.repeat(tag[:, None], 5, axis=1)), jnp.asarray(legal)
+        ),
         action=jnp.asarray(np.repeat(tag[:, None], S, axis=1)),
         log_prob=jnp.asarray(tag),
         advantage=jnp.asarray(tag),

@@ -29,9 +29,7 @@ def rollout(reward: Any, value: Any, done: Any, final: Any = None) -> Rollout:
         return jnp.asarray(x, jnp.float32)[:, None]
 
     final = np.zeros(len(reward)) if final is None else final
-    return Rollout(
-        None, None, None, column(value), column(reward), column(done) > 0, column(final)
-    )
+    return Rollout(None, None, None, column(value), column(reward), column(done) > 0, column(final))
 
 
 def gae(rows: Rollout, last: float, gamma: float = GAMMA, lam: float = LAMBDA) -> np.ndarray:
@@ -78,7 +76,7 @@ def test_constant_reward_is_worth_one_over_one_minus_gamma_only_if_truncation_bo
 def test_lambda_one_is_the_discounted_return() -> None:
     got = gae(rollout([1, 2, 3], [5, 6, 7], [0, 0, 0]), last=8.0, lam=1.0)
     returns = [1 + 0.9 * (2 + 0.9 * (3 + 0.9 * 8)), 2 + 0.9 * (3 + 0.9 * 8), 3 + 0.9 * 8]
-    np.testing.assert_allclose(got + [5, 6, 7], returns, rtol=1e-6)
+    np.testing.assert_allclose(got + np.asarray([5, 6, 7]), returns, rtol=1e-6)
 
 
 def played(
@@ -130,6 +128,16 @@ def test_termination_has_no_final_value() -> None:
     assert int(stats.episodes) > 8
     late = np.asarray(rows.done) & (np.asarray(rows.final_value) != 0.0)
     assert not late.any()
+
+
+def test_only_the_truncated_accounts_of_a_step_have_a_final_value() -> None:
+    """Episodes out of step: at one bar some are truncated, some terminated, some go on."""
+    _, _, _, _, rows, _ = played({**KEYS, "env.drawdown_limit": 0.03, "env.episode_bars": 4})
+    done, final = np.asarray(rows.done), np.asarray(rows.final_value)
+    truncated = final != 0.0
+    assert (truncated.any(axis=1) & ~done.all(axis=1)).any()
+    assert (truncated.any(axis=1) & (done & ~truncated).any(axis=1)).any()
+    assert not truncated[~done].any()
 
 
 def test_masked_actions_are_never_taken_and_unmasked_ones_are_counted() -> None:

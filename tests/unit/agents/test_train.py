@@ -1,4 +1,4 @@
-"""Training one seed: what is written, when it stops, and that a killed one ends in the same bytes."""
+"""Training one seed: what is written, when it stops, and that a killed one ends the same."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ KEYS: dict[str, Any] = {
 TRAIN, VALIDATION = random_split(2, masked=0.0), random_split(3, masked=0.0)
 
 
-class Killed(Exception):
-    pass
+class KilledError(Exception):
+    """Raised in the progress callback, which is where a kill can be timed."""
 
 
 def config(**changes: Any) -> Config:
@@ -58,7 +58,7 @@ def run(
     def progress(steps: int, score: float | None, row: object) -> None:
         seen.append((steps, score))
         if kill_at is not None and steps >= kill_at * PER_UPDATE:
-            raise Killed
+            raise KilledError
 
     train(config, data, VALIDATION, seed, folder, progress)
     return seen
@@ -124,7 +124,7 @@ def test_killed_and_resumed_ends_in_the_same_bytes(
     trained: tuple[Path, list[tuple[int, Any]]], tmp_path: Path, kill_at: int
 ) -> None:
     """Before the first checkpoint; with one but before the first evaluation was in it; late."""
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(tmp_path, config(), kill_at=kill_at)
     assert not (tmp_path / "training.json").exists()
     assert (tmp_path / CHECKPOINT).exists() == (kill_at >= 2)
@@ -223,14 +223,14 @@ def test_an_undefined_explained_variance_is_null_in_the_log(tmp_path: Path) -> N
         "env__state_features": ["unrealized_pnl"], "training__total_steps": PER_UPDATE,
         "training__eval_every_steps": PER_UPDATE, "env__reward__drawdown": 0.0,
     })  # fmt: skip
-    train(still, flat, flat, 42, tmp_path, lambda steps, score: None)
+    train(still, flat, flat, 42, tmp_path, lambda *_: None)
     updates = pl.read_parquet(tmp_path / "updates.parquet")
     assert updates["explained_variance"].to_list() == [None]
     assert updates["reward_mean"].to_list() == [0.0]
 
 
 def test_a_damaged_checkpoint_is_an_error_not_a_fresh_start(tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(tmp_path, config(), kill_at=5)
     path = tmp_path / CHECKPOINT
     whole = path.read_bytes()
@@ -244,7 +244,7 @@ def test_a_damaged_checkpoint_is_an_error_not_a_fresh_start(tmp_path: Path) -> N
 
 
 def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(tmp_path, config(), kill_at=4)
     arrays, metadata = read_arrays(tmp_path / CHECKPOINT)
     env = environment(TRAIN, KEYS)

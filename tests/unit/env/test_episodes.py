@@ -70,15 +70,13 @@ def test_interval_and_drawdown_limit_belong_to_training_only() -> None:
 
 
 def test_the_drawdown_limit_terminates_when_reached() -> None:
-    keys = {**LONG_ONLY, "env.drawdown_limit": 0.1}
-    _, done, _ = play(environment(split_of(PATH), keys), np.ones((5, 1, 1)))
-    # 10,000 -> 11,000 -> 9,900 (drawdown 0.1) -> 9,900 -> 10,890 -> 9,801
-    drawdown = done.result.drawdown[:, 0]
-    assert drawdown == pytest.approx([0.0, 0.1, 0.1, 0.01, 0.109])
-    assert done.terminated[:, 0].tolist() == (drawdown >= 0.1).tolist()
-    keys["env.drawdown_limit"] = 0.12
-    _, done, _ = play(environment(split_of(PATH), keys), np.ones((5, 1, 1)))
-    assert not done.terminated.any()
+    """100 units from 100: equity 10,000, 7,500 (a drawdown of exactly 0.25), 9,000."""
+    split = split_of([100.0, 100.0, 75.0, 90.0])
+    for limit, expected in ((0.25, [False, True, False]), (0.26, [False, False, False])):
+        env = environment(split, {**LONG_ONLY, "env.drawdown_limit": limit})
+        _, done, _ = play(env, np.ones((3, 1, 1)))
+        assert done.result.drawdown[:, 0].tolist() == pytest.approx([0.0, 0.25, 0.1])
+        assert done.terminated[:, 0].tolist() == expected
 
 
 def test_ruin_terminates_with_finite_reward() -> None:
