@@ -156,6 +156,8 @@ class Ledger:
             self.report.rules["decision interval"] += 1
         self.queue.append([HOLD] * len(orders) if off_beat else list(orders))
         due = self.queue.pop(0)  # [2]
+        if self.equity <= self.rules.ruin_fraction * self.rules.initial_balance:
+            due = [HOLD] * len(orders)
         for s in range(len(self.positions)):
             self._exit_at_open(s, due)  # [3]
         self._execute(due)  # [4]

@@ -34,7 +34,7 @@ TREE: dict[str, Any] = {
         "allow_short": True, "fee_bps": 1, "half_spread_bps": 0.5, "slippage_bps": 0.5,
         "stop_loss": 0.05, "min_hold_bars": 2,
     },
-    "env": {"episode_bars": 100},
+    "env": {"episode_bars": 100, "action": {"kind": "short_flat_long"}},
     "agent": {
         "network": {"hidden": [16]},
         "ppo": {"num_envs": 64, "num_steps": 32, "minibatch": 512, "block": 32, "gamma": 0.9,

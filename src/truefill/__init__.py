@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load_config": "truefill.config.load",
-    "build_dataset": "truefill.features.build",
+    "build_dataset": "truefill.pipeline.api",
     "run": "truefill.pipeline.api",
     "make_env": "truefill.pipeline.api",
     "backtest": "truefill.pipeline.api",

@@ -144,6 +144,17 @@ def test_a_lag_of_two_adds_the_queue_to_the_observation_asked_for_or_not() -> No
     assert seen["pending_kind"][:, :, 0].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 4
 
 
+def test_a_decision_interval_adds_its_phase_to_the_observation() -> None:
+    keys = {"env.action.kind": "flat_long", "market.decision_interval_bars": 3}
+    env = environment(split_of([100.0] * 8), keys)
+    assert env.spec.state_features[-1] == "decision_phase"
+    states, _, values = play(env, np.asarray([0, 0, 1, 1, 0, 0, 0])[:, None, None])
+    phase = columns(env.spec, values)["decision_phase"][:, 0, 0]
+    assert phase == pytest.approx([0, 1 / 3, 2 / 3, 0, 1 / 3, 2 / 3, 0])
+    # Only what is asked for at phase 0 is done: long from bar 4, flat again from bar 7.
+    assert (states.account.units[:, 0, 0] > 0.0).tolist() == [False] * 4 + [True] * 3
+
+
 def test_the_queue_is_refused_where_nothing_waits() -> None:
     with pytest.raises(ConfigError, match="decision_lag of 2"):
         environment(split_of([100.0] * 4), {"env.action.kind": "flat_long",

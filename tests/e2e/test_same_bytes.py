@@ -39,7 +39,7 @@ def test_workers_and_blas_do_not_matter(
 
 
 def test_kills_change_nothing(reference: dict[str, str], tmp_path: Path) -> None:
-    """Kill the whole process group at random moments; every run that gets to its end is the same."""
+    """Kill the whole process group at random moments; every run that ends is the same."""
     generator = random.Random(20)
     killed = rounds = 0
     while killed < KILLS:

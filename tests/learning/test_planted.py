@@ -61,7 +61,7 @@ def market_config(kind: str, *, free: bool = False) -> Config:
                 {"name": "r", "calculator": "log_return", "params": {"periods": 1}},
             ],
             "market": {"allow_short": True, **(FREE if free else COSTS)},
-            "env": {"episode_bars": 500},
+            "env": {"episode_bars": 500, "action": {"kind": "short_flat_long"}},
             "agent": {"ppo": {"gamma": 0.9, "learning_rate": 1e-3}},
             "training": {"total_steps": 1_500_000, "eval_every_steps": 200_000,
                          "checkpoint_every_steps": 1_500_000, "patience": None},
@@ -173,7 +173,7 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
     """Rollouts of real episodes that are all cut off after 8 bars, their reward replaced by 1. The
     critic is fitted to advantage + value, as in training. Bootstrapped at truncation it learns 10;
     cut there, it learns what 8 bars are worth, less than 6."""
-    keys = {"market.allow_short": True, "env.episode_bars": 8}
+    keys = {"env.action.kind": "flat_long", "env.episode_bars": 8}
     env = environment(random_split(4, bars=60, masked=0.0), keys)
     network = ActorCritic(
         jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(16,), shared_trunk=False)

@@ -16,6 +16,7 @@ from truefill.data.split import SplitArrays
 BARS = 40
 KEYS: dict[str, Any] = {
     "market.allow_short": True,
+    "env.action.kind": "short_flat_long",
     "market.decision_lag": 2,
     "market.max_leverage": 2.0,
     "market.stop_loss": 0.05,
@@ -65,7 +66,12 @@ def leaves(played: tuple[Any, Any, np.ndarray], rows: int) -> list[np.ndarray]:
 @settings(max_examples=15)
 def test_rewards_add_up_to_the_log_of_equity(seed: int) -> None:
     """Base term, no clip: the sum over any span is log(equity after / equity before)."""
-    keys = {"market.allow_short": True, "env.reward.clip": None, "env.reward.scale": 1.0}
+    keys = {
+        "market.allow_short": True,
+        "env.action.kind": "short_flat_long",
+        "env.reward.clip": None,
+        "env.reward.scale": 1.0,
+    }
     env = environment(random_split(seed, bars=BARS), keys)
     actions = np.random.default_rng(seed).integers(0, 3, (BARS - 1, 4, 2))
     states, done, _ = play(env, actions)

@@ -28,6 +28,7 @@ NORMALIZER = "norm_stats.json"
 CONTRACT = "contract.json"
 CONFIG = "config.json"
 INDEX = "bundle.json"
+FILES = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
 
 
 def most_likely(network: ActorCritic, values: Array, legal: Array | None) -> Array:
@@ -64,6 +65,31 @@ class Bundle:
     def contract_sha256(self) -> str:
         return str(self.contract["contract_sha256"])
 
+    def require(self, lineage: dict[str, Any], norm_stats: dict[str, dict[str, float]]) -> None:
+        """Refuse a dataset that the policy was not made for.
+
+        Raises:
+            PolicyError: its feature contract, symbols or normalizer differ from the bundle's.
+        """
+        if lineage["contract_sha256"] != self.contract_sha256:
+            raise PolicyError(
+                f"the policy's feature contract is {self.contract_sha256[:12]}, "
+                f"the data's is {lineage['contract_sha256'][:12]}",
+                do="train on this dataset, or give the dataset the policy was trained on",
+            )
+        if lineage["symbols"] != self.contract["symbols"]:
+            raise PolicyError(
+                f"the policy trades {', '.join(self.contract['symbols'])}, "
+                f"the data hold {', '.join(lineage['symbols'])}"
+            )
+        if norm_stats != self.norm_stats:
+            differ = sorted(n for n in norm_stats if norm_stats[n] != self.norm_stats.get(n))
+            raise PolicyError(
+                f"the data are normalized with other statistics than the policy's: "
+                f"{', '.join(differ[:5])}",
+                do="give the dataset the policy was trained on",
+            )
+
     def act(
         self,
         observation: npt.ArrayLike,
@@ -98,6 +124,8 @@ class Bundle:
         if not np.all(np.isfinite(values)):
             at = np.flatnonzero(~np.isfinite(values)).tolist()
             raise PolicyError(f"the observation is not finite at positions {at[:5]}")
+        if legal is None and self.spec.mask_illegal and self.spec.decoder.legal is not None:
+            raise PolicyError("this policy's actions can be illegal", do="give `legal`")
         mask = None if legal is None else jnp.asarray(legal, bool)[None]
         return np.asarray(_most_likely(self.network, jnp.asarray(values)[:, None], mask))[:, 0]
 
@@ -118,8 +146,7 @@ def save_bundle(
     write_json(folder / NORMALIZER, norm_stats)
     write_json(folder / CONTRACT, contract)
     write_json(folder / CONFIG, config)
-    names = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
-    write_json(folder / INDEX, {"files": {name: sha256_file(folder / name) for name in names}})
+    write_json(folder / INDEX, {"files": {name: sha256_file(folder / name) for name in FILES}})
 
 
 def load_bundle(folder: str | Path) -> Bundle:
@@ -130,8 +157,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     index = read_json(folder / INDEX)
-    for name, expected in index["files"].items():
-        path = folder / name
+    for name in FILES:
+        path, expected = folder / name, index["files"].get(name)
         if not path.is_file():
             raise ArtifactError("the bundle's file is missing", where=str(path))
         if sha256_file(path) != expected:

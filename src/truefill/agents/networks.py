@@ -2,7 +2,7 @@
 
 Inside, batches run along the LAST axis ([units, batch]): on a CPU every product of the forward and
 backward pass then runs near the machine's peak, where [batch, units] loses a third in the weight
-gradients (``benchmarks/bench_layout.py``).
+gradients (``docs/decisions/0001-engine.md``).
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ class TrailingStop(Section):
 
 
 class AtrStops(Section):
-    """Stops at multiples of the ATR known at the decision, as fractions of the entry price."""
+    """Stops at multiples of the ATR of the bar before the fill, as fractions of the entry price."""
 
     period: Count = Field(14, description="ATR period (Wilder), bars")
     stop_multiple: Positive = Field(2.5, description="stop distance in ATRs")
@@ -358,7 +358,7 @@ class MarketConfig(Section):
 class ActionConfig(Section):
     """How an action becomes an order."""
 
-    kind: str = Field("short_flat_long", description="see `truefill list decoders`")
+    kind: str = Field("flat_long", description="see `truefill list decoders`")
     params: dict[str, Any] = Field(default_factory=dict, description="the decoder's parameters")
     illegal: Literal["mask", "no_op"] = Field(
         "mask", description="illegal actions get probability 0, or count as 'hold'"
@@ -369,7 +369,9 @@ class RewardConfig(Section):
     """Log equity change plus terms that are 0 for an account that never trades."""
 
     scale: Positive = Field(100.0, description="multiplies everything (log return 0.01 -> 1.0)")
-    clip: Positive | None = Field(10.0, description="clip per bar after scaling")
+    clip: Positive | None = Field(
+        None, description="clip per bar after scaling; null = off (a clipped reward is not profit)"
+    )
     drawdown: NonNegative = Field(0.0, description="weight of -(increase in drawdown)")
     turnover: NonNegative = Field(0.0, description="weight of -(traded notional / equity)")
     downside: NonNegative = Field(0.0, description="weight of -max(-log return, 0)")
@@ -561,7 +563,8 @@ class GatesConfig(Section):
     )
     min_profit_factor: NonNegative | None = Field(None, description="per trade, net")
     max_action_imbalance: Fraction | None = Field(
-        0.85, description="|bars long - bars short| / bars in a position"
+        0.85,
+        description="|bars long - bars short| / bars in a position; left out without allow_short",
     )
     min_rows: MinRows = Field(default_factory=lambda: MinRows())
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from truefill.config.schema import Config, MarketConfig
-from truefill.core.errors import ConfigError, TruefillError
+from truefill.core.errors import ConfigError, DataError, TruefillError
 from truefill.core.registry import Params
 from truefill.data.split import SplitArrays
 from truefill.env.decoders import DECODERS, Decoder
@@ -24,6 +24,8 @@ BPS = 1e-4
 FOREVER = 2**30
 SHAPED = ("drawdown", "turnover", "downside", "differential_sharpe")
 """Reward terms beside log_equity, in the order in which they are logged."""
+PHASE_FEATURE = "decision_phase"
+"""State feature that every observation has when the agent decides every n-th bar only."""
 QUEUE_FEATURES = ("pending", "pending_kind")
 """State features that every observation has when orders wait longer than one bar."""
 
@@ -55,6 +57,7 @@ def make_environment(
 
     Raises:
         ConfigError: decoder and market do not fit together.
+        DataError: the split is shorter than one window and the decision lag.
     """
     spec = make_spec(config, split)
     training = stage == "train"
@@ -62,6 +65,14 @@ def make_environment(
     balance = env.initial_balance if training else config.evaluation.initial_balance
     weights = {"log_equity": 1.0, **{n: float(getattr(reward, n)) for n in spec.reward_terms[1:]}}
     last = split.timestamps_s.shape[0] - 1
+    if last < spec.first_bar + spec.lag:
+        raise DataError(
+            "short_split",
+            f"{split.name} holds {last + 1} bars; a window of {spec.window} and a decision lag of "
+            f"{spec.lag} need at least {spec.first_bar + spec.lag + 1}",
+            where=f"data.splits.{split.name}",
+            do="widen the split or shorten env.window_bars",
+        )
     limit = env.drawdown_limit if training and env.drawdown_limit < 1.0 else NEVER
     arrays = EnvArrays(
         bars=market_bars(config, split),
@@ -103,6 +114,8 @@ def spec_for(config: Config, symbols: tuple[str, ...], features: int) -> EnvSpec
         )
     if market.decision_lag > 1:
         state_features += [name for name in QUEUE_FEATURES if name not in state_features]
+    if market.decision_interval_bars > 1 and PHASE_FEATURE not in state_features:
+        state_features.append(PHASE_FEATURE)
     return EnvSpec(
         num_symbols=len(symbols),
         num_features=features * len(symbols),

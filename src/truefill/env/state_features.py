@@ -127,6 +127,16 @@ def dow_cos(c: Context) -> Array:
     return c.clock[:, 3:4]
 
 
+@_register("decision_phase", per_symbol=False, low=0.0, high=1.0, flat=None)
+def decision_phase(c: Context) -> Array:
+    """Bars since the last bar that decides / decision interval; 0 where this bar decides.
+
+    Part of every observation where ``decision_interval_bars`` >= 2, asked for or not.
+    """
+    interval = c.params.decision_interval
+    return ((c.account.age % interval) / interval)[:, None]
+
+
 @_register("pending", per_symbol=True, low=-4.0, high=4.0, flat=0.0)
 def pending(c: Context) -> Array:
     """Values of the queued orders, one column per symbol and bar of lag above 1; clipped to +-4.

@@ -75,7 +75,10 @@ def build_dataset(config: Config) -> BuiltDataset:
     series, series_files = read_series(config.data.series)
     bars, inputs = _bars(config, specs)
     counts.read = bars.height
-    test_sha256 = bars_sha256(bars.filter(inside(config.data.splits.test)))
+    split_sha256 = {
+        name: bars_sha256(bars.filter(inside(period_of(config.data.splits, name))))
+        for name in SPLITS
+    }
     session = session_of(config.data.session)
     bars, counts.outside_session = keep_session(bars, session)
     stops = config.market.atr_stops
@@ -101,7 +104,8 @@ def build_dataset(config: Config) -> BuiltDataset:
             {"file": f.name, "sha256": f.sha256, "rows": f.rows} for f in inputs + series_files
         ],
         "symbols": sorted(bars["symbol"].unique().to_list()),
-        "test_sha256": test_sha256,
+        "split_sha256": split_sha256,
+        "test_sha256": split_sha256["test"],
         "dead_features": [],
         **_facts(config, tables),
     }

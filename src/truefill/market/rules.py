@@ -81,6 +81,8 @@ def step(
     account, due = _due_orders(account, orders, params)
     account, at_open = _exit_at_open(account, row, costs, params)
     exited = at_open.reason != ExitReason.NONE
+    broke = before.equity <= params.ruin_fraction * params.initial_balance
+    due = _cancel(due, broke[:, None])
     overtaken = exited & (due.kind != OrderKind.HOLD)
     due = _cancel(due, exited)
     account = account._replace(queue=_cancel(account.queue, exited[None]))

@@ -8,25 +8,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from truefill.agents.bundle import Bundle, load_bundle
 from truefill.config.schema import Config
 from truefill.core.errors import SealedTestError
+from truefill.core.files import read_json
 from truefill.data.dataset import load_lineage, load_split
 from truefill.data.sessions import Session
 from truefill.data.split import SplitArrays, to_arrays
 from truefill.env.setup import make_environment
 from truefill.evaluation.backtest import Trace
 from truefill.evaluation.backtest import backtest as _backtest
-from truefill.features.build import build_dataset
+from truefill.features.build import BuiltDataset
+from truefill.features.build import build_dataset as _build_dataset
 from truefill.pipeline import run as _run
 
 if TYPE_CHECKING:
     from truefill.env.gym_view import MarketVectorEnv
 
-__all__ = ["backtest", "load_bundle", "make_env", "run"]
+__all__ = ["backtest", "build_dataset", "load_bundle", "make_env", "run"]
 
 OpenSplit = Literal["train", "validation"]
 
@@ -34,6 +37,18 @@ OpenSplit = Literal["train", "validation"]
 def run(config: Config, *, runs: str | Path = "runs", **options: Any) -> _run.RunResult:
     """From data to verdict; see :func:`truefill.pipeline.run.run` for the options."""
     return _run.run(config, runs=Path(runs), **options)
+
+
+def build_dataset(config: Config) -> BuiltDataset:
+    """The dataset of ``config`` in memory, without its test rows: those open in a run's test stage.
+
+    Raises:
+        ConfigError, DataError: naming file, row, column and rule.
+    """
+    built = _build_dataset(config)
+    without = {name: table for name, table in built.tables.items() if name != "test"}
+    descriptive = {name: facts for name, facts in built.descriptive.items() if name != "test"}
+    return replace(built, tables=without, descriptive=descriptive)
 
 
 def make_env(config: Config, split: OpenSplit = "train", *, num_envs: int = 64) -> MarketVectorEnv:
@@ -81,7 +96,7 @@ def backtest(
         extra_slippage_bps: is added to every slippage.
 
     Raises:
-        PolicyError: the policy was trained on another feature contract.
+        PolicyError: the policy was made for another contract, other symbols or another normalizer.
         SealedTestError: ``split`` is test.
     """
     folder = Path(dataset)
@@ -93,5 +108,6 @@ def backtest(
         cost_multiples=(cost_multiple,),
         extra_slippage_bps=(extra_slippage_bps,),
     )
-    contract = str(load_lineage(folder)["contract_sha256"])
-    return _backtest(policy, environment, arrays, contract)[0]
+    lineage = load_lineage(folder)
+    policy.require(lineage, read_json(folder / "norm_stats.json"))
+    return _backtest(policy, environment, arrays, str(lineage["contract_sha256"]))[0]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from truefill.agents.bundle import Bundle
-from truefill.config.schema import Config
+from truefill.config.schema import Config, GatesConfig
 from truefill.core.files import write_json, write_parquet
 from truefill.data.split import SplitArrays
 from truefill.env.setup import FOREVER, Environment, make_environment
@@ -57,7 +57,7 @@ def assess(
     draws, traces[RANDOM] = _random(config, env, split, agent)
     metrics = {name: _measure(config, name, trace) for name, trace in traces.items()}
     me = f"seed-{chosen}"
-    gates = check_gates(metrics[me], config.gates, rows=rows)
+    gates = check_gates(metrics[me], _gates_config(config), rows=rows)
     facts = {
         "strategies": {name: found.to_dict() for name, found in metrics.items()},
         "random_net_returns": draws,
@@ -88,6 +88,13 @@ def assess(
     return Assessment(metrics, gates, {seed: trace.net_return for seed, trace in seeds.items()})
 
 
+def _gates_config(config: Config) -> GatesConfig:
+    """The gates that can hold: an account that may not short is always imbalanced."""
+    if config.market.allow_short:
+        return config.gates
+    return config.gates.model_copy(update={"max_action_imbalance": None})
+
+
 def _passive(env: Environment) -> Environment:
     """The same bars, costs, limits and financing, without the agent's stops and holding rules: a
     baseline that holds is not stopped out."""
@@ -102,6 +109,18 @@ def _passive(env: Environment) -> Environment:
         trail_activation=never,
         min_hold=off,
         max_hold=jnp.full_like(market.max_hold, FOREVER),
+        decision_interval=jnp.ones_like(market.decision_interval),
+        band=jnp.zeros_like(market.band),
+    )
+    return replace(env, arrays=env.arrays._replace(market=free))
+
+
+def _unhurried(env: Environment) -> Environment:
+    """The agent's market, stops included, without its decision interval and minimum holding time:
+    random agents copy how often the agent *did* trade, which those rules have shaped already."""
+    market = env.arrays.market
+    free = market._replace(
+        min_hold=jnp.zeros_like(market.min_hold),
         decision_interval=jnp.ones_like(market.decision_interval),
     )
     return replace(env, arrays=env.arrays._replace(market=free))
@@ -144,6 +163,7 @@ def _random(
     config: Config, env: Environment, split: SplitArrays, agent: Trace
 ) -> tuple[list[float], Trace]:
     """Net returns of all draws, and the median draw in full."""
+    env = _unhurried(env)
     first = env.spec.first_bar
     profile = agent_profile(agent.weights[1:])
     settings = config.evaluation

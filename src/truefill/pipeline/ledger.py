@@ -6,7 +6,9 @@ killed and resumed counts once. Only this module makes a ``TestPermit``, after b
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,25 +24,48 @@ WAIT_S = 60.0
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS looks (
     run TEXT NOT NULL, policy TEXT NOT NULL, seed INTEGER NOT NULL, split TEXT NOT NULL,
-    split_sha256 TEXT NOT NULL, sharpe REAL, net_return REAL NOT NULL, looked_at TEXT NOT NULL,
+    split_sha256 TEXT NOT NULL, sharpe REAL, net_return REAL, looked_at TEXT NOT NULL,
     PRIMARY KEY (run, policy, seed, split_sha256)
 );
 CREATE TABLE IF NOT EXISTS openings (
     opening INTEGER PRIMARY KEY AUTOINCREMENT,
-    test_sha256 TEXT NOT NULL, period TEXT NOT NULL, run TEXT NOT NULL, policy TEXT NOT NULL,
-    opened_at TEXT NOT NULL, UNIQUE (test_sha256, period, run, policy)
+    test_sha256 TEXT NOT NULL, first_bar TEXT NOT NULL, end TEXT NOT NULL, symbols TEXT NOT NULL,
+    run TEXT NOT NULL, policy TEXT NOT NULL, opened_at TEXT NOT NULL,
+    UNIQUE (test_sha256, first_bar, end, run, policy)
 );
 """
 
 
+KEY = ("test_sha256", "first_bar", "end", "run", "policy")
+
+
 @dataclass(frozen=True)
 class Look:
-    """One policy scored on one split. ``sharpe`` is per period; None where it is undefined."""
+    """One policy scored on one split. ``sharpe`` is per period; None where there is none (yet)."""
 
     policy: str
     seed: int
     sharpe: float | None
-    net_return: float
+    net_return: float | None
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """Which rows a test split holds: their hash, the half-open period, and the symbols (synthetic
+    ones with their market's hash: each is a market of its own)."""
+
+    __test__ = False
+
+    sha256: str
+    first_bar: str
+    end: str
+    symbols: tuple[str, ...]
+
+    def touches(self, other: TestRows) -> bool:
+        """Do the two share rows? The same data, or one symbol in overlapping periods."""
+        shared = set(self.symbols) & set(other.symbols)
+        overlap = self.first_bar < other.end and other.first_bar < self.end
+        return self.sha256 == other.sha256 or bool(shared and overlap)
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ class Opening:
 
     permit: TestPermit
     number: int
-    """1 for the first opening of this test data."""
+    """1 for the first opening of any of these rows."""
 
     @property
     def contaminated(self) -> bool:
@@ -69,9 +94,7 @@ class Ledger:
         connection = sqlite3.connect(self.path, timeout=WAIT_S)
         try:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(SCHEMA)
+            _prepare(connection)
             with connection:
                 yield connection
         except sqlite3.DatabaseError as error:
@@ -89,7 +112,13 @@ class Ledger:
             for look in looks
         ]
         with self._connect() as connection:
-            connection.executemany("INSERT OR IGNORE INTO looks VALUES (?,?,?,?,?,?,?,?)", rows)
+            connection.executemany(
+                "INSERT INTO looks VALUES (?,?,?,?,?,?,?,?) "
+                "ON CONFLICT (run, policy, seed, split_sha256) DO UPDATE SET "
+                "sharpe = coalesce(excluded.sharpe, sharpe), "
+                "net_return = coalesce(excluded.net_return, net_return)",
+                rows,
+            )
 
     def looks_on(self, split_sha256: str) -> list[float | None]:
         """Per-period Sharpe ratio of every look on this split, in the order they were booked."""
@@ -99,26 +128,22 @@ class Ledger:
             ).fetchall()
         return [row["sharpe"] for row in rows]
 
-    def open_test(self, test_sha256: str, period: str, run: str, policy: str) -> Opening:
+    def open_test(self, rows: TestRows, run: str, policy: str) -> Opening:
         """Count this opening before the rows are read. The identical run again is the same one."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        key = (test_sha256, period, run, policy)
+        key = (rows.sha256, rows.first_bar, rows.end, run, policy)
         with self._connect() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO openings (test_sha256, period, run, policy, opened_at) "
-                "VALUES (?,?,?,?,?)",
-                (*key, now),
+                "INSERT OR IGNORE INTO openings "
+                "(test_sha256, first_bar, end, run, policy, symbols, opened_at) "
+                "VALUES (?,?,?,?,?,?,?)",
+                (*key, json.dumps(rows.symbols), now),
             )
-            mine = connection.execute(
-                "SELECT opening FROM openings WHERE test_sha256 = ? AND period = ? AND run = ? "
-                "AND policy = ?",
-                key,
-            ).fetchone()["opening"]
-            number = connection.execute(
-                "SELECT COUNT(*) FROM openings WHERE test_sha256 = ? AND opening <= ?",
-                (test_sha256, mine),
-            ).fetchone()[0]
-        return Opening(TestPermit(test_sha256=test_sha256, opening=int(number)), int(number))
+            found = connection.execute("SELECT * FROM openings ORDER BY opening").fetchall()
+        mine = next(row["opening"] for row in found if tuple(row[name] for name in KEY) == key)
+        before = [row for row in found if row["opening"] < mine and rows.touches(_rows(row))]
+        number = 1 + len(before)
+        return Opening(TestPermit(test_sha256=rows.sha256, opening=number), number)
 
     def looks(self) -> list[dict[str, Any]]:
         """Every look, oldest first."""
@@ -133,3 +158,24 @@ class Ledger:
             return []
         with self._connect() as connection:
             return [dict(row) for row in connection.execute(query)]
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """WAL mode and tables; switching to WAL ignores SQLite's own wait, so it is tried again."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(SCHEMA)
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _rows(row: sqlite3.Row) -> TestRows:
+    symbols = tuple(json.loads(row["symbols"]))
+    return TestRows(row["test_sha256"], row["first_bar"], row["end"], symbols)

@@ -79,6 +79,10 @@ class _DiedError(Exception):
     """The worker ended in the middle of a job."""
 
 
+class _CrashError(Exception):
+    """The job ended in an exception that truefill did not foresee; its traceback."""
+
+
 class Worker:
     """One worker process."""
 
@@ -109,7 +113,7 @@ class Worker:
                 self._messages.put(json.loads(line))
         self._messages.put(None)
 
-    def _next(self, timeout_s: float) -> dict[str, Any]:
+    def _next(self, timeout_s: float | None) -> dict[str, Any]:
         try:
             message = self._messages.get(timeout=timeout_s)
         except Empty:
@@ -118,7 +122,7 @@ class Worker:
             raise _DiedError
         return message
 
-    def run(self, job: dict[str, Any], timeout_s: float, heard: Heard) -> Any:
+    def run(self, job: dict[str, Any], timeout_s: float | None, heard: Heard) -> Any:
         """Do one job; ``heard`` gets everything on the way."""
         assert self._process.stdin is not None
         if not self._ready:
@@ -134,6 +138,8 @@ class Worker:
                 return message["done"]
             if "error" in message:
                 raise _as_error(message)
+            if "crash" in message:
+                raise _CrashError(message["crash"])
             heard(message)
 
     def last_words(self) -> str:
@@ -176,17 +182,16 @@ class Job:
     message: dict[str, Any]
     heard: Heard
     finished: Callable[[Any], None]
+    timeout_s: float | None = None
+    """Longest silence; None for jobs that report no progress."""
 
 
 class Pool:
     """Up to ``size`` workers that persist over jobs. Use as a context manager."""
 
-    def __init__(
-        self, size: int, device: str, timeout_s: float, line: Callable[[str], None]
-    ) -> None:
+    def __init__(self, size: int, device: str, line: Callable[[str], None]) -> None:
         self.size = size
         self._environment = worker_environment(device, compilation_cache())
-        self._timeout_s = timeout_s
         self._line = line
         self._idle: list[Worker] = []
         self._all: list[Worker] = []
@@ -251,14 +256,22 @@ class Pool:
             worker = self._take()
             began = time.monotonic()
             try:
-                result = worker.run(job.message, self._timeout_s, heard)
+                result = worker.run(job.message, job.timeout_s, heard)
+            except _CrashError as crash:
+                trace = str(crash).strip()
+                self._line(trace)
+                raise WorkerError(
+                    f"unforeseen: {trace.splitlines()[-1]}",
+                    where=job.name,
+                    do="log.txt in the run folder has the traceback; please report it",
+                ) from crash
             except (_SilentError, _DiedError) as trouble:
                 if self._closed:
                     raise WorkerError("stopped", where=job.name) from trouble
                 words = self._drop(worker)
                 failures += 1
                 what = (
-                    f"no progress for {self._timeout_s:g} s; killed"
+                    f"no progress for {job.timeout_s or START_TIMEOUT_S:g} s; killed"
                     if isinstance(trouble, _SilentError)
                     else f"the worker died after {time.monotonic() - began:.1f} s"
                 )

@@ -98,12 +98,14 @@ def input_hashes(config: Config) -> dict[str, str]:
     Raises:
         ConfigError: a file does not exist.
     """
+    from truefill.data.read import resolve
+
     sources = {f"bars.{i}": source.path for i, source in enumerate(config.data.bars)}
     sources |= {f"series.{i}": source.path for i, source in enumerate(config.data.series)}
     hashes = {}
     for key, path in sources.items():
         if str(path).startswith(SAMPLE_PREFIX):
-            hashes[key] = str(path)
+            hashes[key] = sha256_file(resolve(path))
         elif path.is_file():
             hashes[key] = sha256_file(path)
         else:
@@ -123,7 +125,14 @@ def run_identity(config: Config, inputs: dict[str, str]) -> str:
 @contextmanager
 def _locked(folder: Path, report: Report) -> Iterator[None]:
     """One process at a time in a run folder; the lock dies with its holder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the run folder cannot be made: {error.strerror}",
+            where=str(folder),
+            do="choose another folder with --runs",
+        ) from error
     with (folder / ".lock").open("w") as file:
         deadline = time.monotonic() + LOCK_WAIT_S
         told = False
@@ -162,6 +171,13 @@ class _Course:
 
     def __post_init__(self) -> None:
         self.manifest = Manifest.open(self.folder)
+        known = self.manifest.facts.get("run", self.identity)
+        if known != self.identity:
+            raise TruefillError(
+                "the folder holds a run of another config whose name begins alike",
+                where=str(self.folder),
+                do="use another --runs, or another name",
+            )
 
     def forget(self) -> None:
         """Remove what earlier calls made, all but the lock and the log."""
@@ -182,8 +198,7 @@ class _Course:
             self._preflight()
             self._facts()
         try:
-            with Pool(self._pool_size(), self.device, self.config.training.worker_timeout_s,
-                      self._line) as pool:  # fmt: skip
+            with Pool(self._pool_size(), self.device, self._line) as pool:
                 for stage in wanted:
                     began = time.monotonic()
                     self._say(Event("stage", stage, "starts"))
@@ -242,23 +257,45 @@ class _Course:
         return [f"train/seed-{seed}" for seed in self.config.training.seeds]
 
     def _before_verdict(self) -> list[str]:
-        return ["select", "validate", *(["test"] if "test" in self.manifest.stages else [])]
+        stages = ["dataset", *self._seed_stages(), "select", "validate"]
+        return [*stages, "test"] if "test" in self.manifest.stages else stages
 
     def _all_done(self, wanted: Sequence[str]) -> bool:
-        """Is every wanted stage in the manifest? Then nothing needs a preflight."""
+        """Is every wanted stage done as things are now? Then nothing needs a preflight."""
         names: list[str] = []
         for stage in wanted:
             names += [*self._seed_stages(), "select"] if stage == "train" else [stage]
-        booked = [name for name in names if name != "test"]
-        return all(name in self.manifest.stages for name in booked)
+        return all(self._current(name) or name == "test" for name in names)
 
-    def _need(self, stage: str, before: str) -> None:
-        if before not in self.manifest.stages:
-            raise UsageError(
-                f"stage {stage} needs {before.split('/')[0]} first",
-                where=str(self.folder),
-                do=f"run without --only, or --until {stage}",
-            )
+    def _current(self, name: str) -> bool:
+        """Is a stage of the manifest done under the key it would have now?"""
+        entry = self.manifest.stages.get(name)
+        if entry is None:
+            return False
+        stage, _, seed = name.partition("/seed-")
+        before = {
+            "dataset": [],
+            "train": ["dataset"],
+            "select": self._seed_stages(),
+            "validate": ["dataset", "select"],
+            "test": ["dataset", "validate"],
+            "verdict": ["dataset", "validate"],
+        }[stage]
+        if not all(self._current(other) for other in before):
+            return False
+        return bool(entry["key"] == self._key(stage, seed=int(seed) if seed else None))
+
+    def _need(self, stage: str, *before: str) -> None:
+        """Refuse a stage whose inputs are missing or out of date; verify them otherwise."""
+        for name in before:
+            if not self._current(name):
+                state = "is out of date" if name in self.manifest.stages else "is not done"
+                raise UsageError(
+                    f"stage {stage} needs {name}, which {state}",
+                    where=str(self.folder),
+                    do=f"run without --only, or --until {stage}",
+                )
+            self.manifest.verify(name)
 
     # The stages.
 
@@ -268,7 +305,6 @@ class _Course:
 
     def _train(self, pool: Pool) -> bool:
         self._need("train", "dataset")
-        self.manifest.verify("dataset")
         keys = {seed: self._key("train", seed=seed) for seed in self.config.training.seeds}
         due = [s for s, key in keys.items() if not self.manifest.done(f"train/seed-{s}", key)]
         self.states["train"] = "done" if due else "skipped"
@@ -295,12 +331,12 @@ class _Course:
         def finished(files: list[str]) -> None:
             self.manifest.record(f"train/seed-{seed}", key, files)
 
-        return Job(f"seed {seed}", self._message("train", key, seed=seed), heard, finished)
+        message = self._message("train", key, seed=seed)
+        timeout_s = self.config.training.worker_timeout_s
+        return Job(f"seed {seed}", message, heard, finished, timeout_s)
 
     def _validate(self, pool: Pool) -> bool:
-        self._need("validate", "select")
-        for stage in ("dataset", *self._seed_stages(), "select"):
-            self.manifest.verify(stage)
+        self._need("validate", "dataset", *self._seed_stages(), "select")
         self._simple(pool, "validate", lambda result: result["files"])
         gates = read_json(self.folder / "backtest/validation/gates.json")
         failed = [gate["reason"] for gate in gates if not gate["passed"]]
@@ -309,15 +345,12 @@ class _Course:
         return True
 
     def _test(self, pool: Pool) -> bool:
-        self._need("test", "validate")
-        self.manifest.verify("validate")
+        self._need("test", "dataset", *self._seed_stages(), "select", "validate")
         gates = read_json(self.folder / "backtest/validation/gates.json")
         if not all(gate["passed"] for gate in gates):
             self._drop("test")
             self.states["test"] = "not opened: a validation gate failed"
             return True
-        for stage in ("dataset", *self._seed_stages(), "select"):
-            self.manifest.verify(stage)
         self._simple(pool, "test", lambda result: result["files"])
         return True
 
@@ -329,9 +362,7 @@ class _Course:
         shutil.rmtree(self.folder / "backtest" / stage, ignore_errors=True)
 
     def _verdict(self, pool: Pool) -> bool:
-        self._need("verdict", "validate")
-        for stage in self._before_verdict():
-            self.manifest.verify(stage)
+        self._need("verdict", *self._before_verdict())
         self._simple(pool, "verdict", lambda result: result["files"])
         return True
 
@@ -357,6 +388,7 @@ class _Course:
             "stage": stage,
             "key": key,
             "run": self.identity,
+            "device": self.device,
             "folder": str(self.folder),
             "runs": str(self.folder.parent),
             "config": self.config.model_dump_json(),
@@ -439,17 +471,20 @@ def list_runs(runs: Path) -> list[dict[str, Any]]:
 
 
 def write_report(folder: Path) -> Path:
-    """Write report.html again from the run's artifacts, after verifying them."""
-    manifest = Manifest.open(folder)
-    if "verdict" not in manifest.stages:
-        raise UsageError("the run has no verdict yet", where=str(folder), do="`truefill run` first")
+    """Write report.html again from the run's artifacts, after verifying every one of them."""
     from truefill.core.files import write_text
     from truefill.report.html import render_report
 
     page = folder / "report.html"
-    for stage in manifest.stages:
-        manifest.verify(stage) if stage != "verdict" else None
-    write_text(page, render_report(folder))
-    entry = manifest.stages["verdict"]
-    manifest.record("verdict", entry["key"], list(entry["artifacts"]))
+    with _locked(folder, lambda event: None):
+        manifest = Manifest.open(folder)
+        if "verdict" not in manifest.stages:
+            raise UsageError(
+                "the run has no verdict yet", where=str(folder), do="`truefill run` first"
+            )
+        for stage in manifest.stages:
+            manifest.verify(stage, but=(page.name,))
+        write_text(page, render_report(folder))
+        manifest.outputs("verdict")[page.name] = sha256_file(page)
+        manifest.save()
     return page

@@ -21,7 +21,6 @@ from truefill.agents.train import train as train_agent
 from truefill.config import load as config_load
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
-from truefill.core.fingerprint import sha256_file
 from truefill.data.dataset import load_lineage, load_split, open_test, write_dataset
 from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
@@ -31,7 +30,7 @@ from truefill.evaluation.uncertainty import PairedDifference, seed_spread
 from truefill.evaluation.verdict import TestEvidence, decide
 from truefill.features.build import build_dataset
 from truefill.pipeline.assess import FILES, Assessment, assess
-from truefill.pipeline.ledger import LEDGER, Ledger, Look
+from truefill.pipeline.ledger import LEDGER, Ledger, Look, TestRows
 from truefill.pipeline.tensorboard import update_log
 
 CHOSEN_BY = "mean net log return on the fixed validation episodes (not the training reward)"
@@ -113,7 +112,7 @@ def _keep_only_own_checkpoint(folder: Path, key: str) -> None:
 
 
 def select(work: Work) -> list[str]:
-    """train: compare the seeds on validation and choose one."""
+    """train: compare the seeds on validation and choose one. Choosing is a look at each of them."""
     results = {
         seed: read_json(work.folder / f"train/seed-{seed}/training.json")
         for seed in work.config.training.seeds
@@ -129,6 +128,12 @@ def select(work: Work) -> list[str]:
         "chosen_seed": chosen,
         "chosen_by": CHOSEN_BY,
     }
+    looks = [
+        Look(load_bundle(work.folder / f"train/seed-{seed}/bundle").sha256, seed, None, None)
+        for seed in results
+    ]
+    split_sha256 = load_lineage(work.dataset)["split_sha256"]["validation"]
+    work.ledger.book_looks(work.run, "validation", split_sha256, looks)
     write_json(work.folder / "train/summary.json", summary)
     write_text(work.folder / "config.yaml", _portable_yaml(work.config))
     return ["train/summary.json", "config.yaml"]
@@ -141,6 +146,9 @@ def _portable_yaml(config: Config) -> str:
 def _bundles(work: Work) -> tuple[dict[int, Bundle], int]:
     seeds = work.config.training.seeds
     bundles = {seed: load_bundle(work.folder / f"train/seed-{seed}/bundle") for seed in seeds}
+    lineage, stats = load_lineage(work.dataset), read_json(work.dataset / "norm_stats.json")
+    for bundle in bundles.values():
+        bundle.require(lineage, stats)
     return bundles, int(read_json(work.folder / "train/summary.json")["chosen_seed"])
 
 
@@ -172,7 +180,7 @@ def validate(work: Work) -> dict[str, Any]:
     rows = {name: int(lineage["rows"][name]) for name in ("train", "validation")}
     folder = work.folder / "backtest/validation"
     found = assess(work.config, split, bundles, chosen, lineage["contract_sha256"], rows, folder)
-    split_sha256 = sha256_file(work.dataset / "validation.parquet")
+    split_sha256 = lineage["split_sha256"]["validation"]
     _book(work, "validation", split_sha256, bundles, found)
     looks = len(work.ledger.looks_on(split_sha256))
     write_json(folder / "looks.json", {"looks": looks})
@@ -185,13 +193,7 @@ def test(work: Work) -> dict[str, Any]:
     """backtest/test: count the opening, read the test rows, assess the same policies on them."""
     bundles, chosen = _bundles(work)
     lineage = load_lineage(work.dataset)
-    period = work.config.data.splits.test
-    opening = work.ledger.open_test(
-        lineage["test_sha256"],
-        f"{period.start.isoformat()}/{period.end.isoformat()}",
-        work.run,
-        bundles[chosen].sha256,
-    )
+    opening = work.ledger.open_test(_test_rows(work, lineage), work.run, bundles[chosen].sha256)
     split = open_test(work.dataset, opening.permit)
     rows = {"test": int(lineage["rows"]["test"])}
     folder = work.folder / "backtest/test"
@@ -208,6 +210,17 @@ def test(work: Work) -> dict[str, Any]:
         },
     )
     return {"files": [f"backtest/test/{name}" for name in (*FILES, "looks.json")]}
+
+
+def _test_rows(work: Work, lineage: dict[str, Any]) -> TestRows:
+    period, synthetic = work.config.data.splits.test, work.config.data.synthetic
+    source = f"{lineage['inputs'][0]['sha256'][:12]}:" if synthetic else ""
+    return TestRows(
+        sha256=lineage["test_sha256"],
+        first_bar=period.start.isoformat(),
+        end=period.end.isoformat(),
+        symbols=tuple(source + symbol for symbol in lineage["symbols"]),
+    )
 
 
 def verdict(work: Work) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
@@ -32,6 +33,8 @@ def main() -> None:
             _say(out, {"done": _run(job, out)})
         except TruefillError as error:
             _say(out, {"error": error.as_dict(), "exit_code": error.exit_code})
+        except Exception:  # a fault of truefill's or the machine's: said whole, never tried again
+            _say(out, {"crash": traceback.format_exc()})
 
 
 def _listen(jobs: SimpleQueue[str]) -> None:
@@ -62,6 +65,7 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
     def line(text: str) -> None:
         _say(out, {"line": text})
 
+    _require_device(job["device"])
     work = stages.Work(
         folder=Path(job["folder"]),
         runs=Path(job["runs"]),
@@ -72,6 +76,19 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
         line=line,
     )
     return stages.STAGES[job["stage"]](work, **job["arguments"])
+
+
+def _require_device(device: str) -> None:
+    """The device this run was resolved to, or an error: jax falls back to the CPU by itself."""
+    import jax
+
+    found = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    if found != device:
+        raise TruefillError(
+            f"the run is on a {device}, but jax found a {found}",
+            where="device",
+            do="set device to what this machine has (the run gets a folder of its own)",
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from env_cases import NO_COSTS, config_of, environment, random_split, split_of
 from truefill.agents import ppo, validate
 from truefill.agents.checkpoint import load_tree, save_tree
 from truefill.agents.networks import ActorCritic
-from truefill.agents.train import CHECKPOINT, train
+from truefill.agents.train import CHECKPOINT, History, _judge, train
 from truefill.config.schema import Config, NetworkConfig
 from truefill.core.errors import ArtifactError, NonFiniteError
 from truefill.core.files import read_arrays, read_json
@@ -24,6 +24,7 @@ from truefill.data.split import SplitArrays
 PER_UPDATE = 16 * 8
 KEYS: dict[str, Any] = {
     "market.allow_short": True,
+    "env.action.kind": "short_flat_long",
     "env.episode_bars": 10,
     "env.reward.drawdown": 0.1,
     "agent.network": {"hidden": [8]},
@@ -199,6 +200,20 @@ def test_patience_counts_evaluations_without_a_better_one(tmp_path: Path) -> Non
     before = hashes(tmp_path)
     run(tmp_path, frozen)
     assert hashes(tmp_path) == before
+
+
+def test_a_better_evaluation_starts_patience_anew() -> None:
+    history, kept = History(), "none"
+    counts, bests = [], []
+    for step, score in enumerate([1.0, 0.5, 0.5, 2.0, 2.0, 1.0], start=1):
+        one = np.asarray([score])
+        result = validate.Score(one, one, one, one)  # type: ignore[arg-type]
+        kept = _judge(history, result, np.asarray(step), kept, step)  # type: ignore[arg-type]
+        counts.append(history.since_best)
+        bests.append(int(kept))
+    assert counts == [0, 1, 2, 0, 1, 2]
+    assert bests == [1, 1, 1, 4, 4, 4]
+    assert (history.best_score, history.best_step) == (2.0, 4)
 
 
 def test_a_number_that_is_not_finite_stops_the_training_by_name(tmp_path: Path) -> None:

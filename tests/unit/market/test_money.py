@@ -7,7 +7,7 @@ import math
 import pytest
 
 from market_play import flat, hold, play, units, weight
-from truefill.market.types import ExitReason
+from truefill.market.types import ExitReason, OrderStatus
 
 close_to = pytest.approx
 DAY = 86_400.0
@@ -99,7 +99,21 @@ def test_liquidation_and_ruin_cancel_what_is_queued() -> None:
     called = play(bars, orders, max_leverage=3.0, maintenance=0.3, lag=2)
     assert [called.bar(t).units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
     broke = play(bars, orders, max_leverage=3.0, maintenance=0.0, ruin_fraction=0.5, lag=2)
-    assert [broke.bar(t).order.units for t in range(2, 6)] == [20.0, 0.0, 0.0, 2.0]
+    assert [broke.bar(t).order.units for t in range(2, 6)] == [20.0, 0.0, 0.0, 0.0]
+
+
+def test_a_ruined_account_trades_no_more() -> None:
+    bars = [flat(100.0), flat(100.0), (100.0, 100.0, 70.0, 75.0)] + [flat(75.0)] * 2
+    orders = [units(30.0), hold(), units(1.0)]
+    rules = {"max_leverage": 3.0, "half_spread": 0.0}
+    broke = play(bars, orders, ruin_fraction=0.25, **rules).bar(3)
+    assert (broke.order.units, broke.status, broke.equity) == (
+        0.0,
+        OrderStatus.NONE,
+        close_to(250.0),
+    )
+    alive = play(bars, orders, ruin_fraction=0.249, **rules).bar(3)
+    assert (alive.order.units, alive.status) == (-29.0, OrderStatus.FILLED)
 
 
 def test_ruin_closes_at_the_close_and_says_so() -> None:
