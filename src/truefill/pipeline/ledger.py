@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,18 +91,16 @@ class Ledger:
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=WAIT_S)
         try:
-            connection.row_factory = sqlite3.Row
-            _prepare(connection)
-            with connection:
-                yield connection
+            with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as connection:
+                connection.row_factory = sqlite3.Row
+                _prepare(connection)
+                with connection:
+                    yield connection
         except sqlite3.DatabaseError as error:
             raise ArtifactError(
                 f"the ledger cannot be used: {error}", where=str(self.path)
             ) from error
-        finally:
-            connection.close()
 
     def book_looks(self, run: str, split: str, split_sha256: str, looks: Sequence[Look]) -> None:
         """Count policies scored on a split; the same look again counts once."""

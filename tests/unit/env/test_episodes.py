@@ -16,6 +16,7 @@ from truefill.env.setup import Environment
 from truefill.market.types import EQUITY_FLOOR
 
 LONG_ONLY = {**NO_COSTS, "env.action.kind": "flat_long", "env.reward.scale": 1.0}
+BOTH_SIDES = {"market.allow_short": True, "env.action.kind": "short_flat_long"}
 PATH = [100.0, 110.0, 99.0, 99.0, 108.9, 98.01]
 step_jit = jax.jit(episodes.step, static_argnums=0)
 
@@ -101,8 +102,9 @@ def test_the_time_limit_and_the_end_of_data_truncate_and_termination_wins() -> N
     _, done, _ = play(env, flat[:1], start=4)
     assert done.truncated[:, 0].tolist() == [True]  # bar 5 is the last
     for seed in range(5):
-        random = environment(random_split(seed), {"market.allow_short": True, "env.action.kind": "short_flat_long",
-                             "env.drawdown_limit": 0.05, "env.episode_bars": 3})  # fmt: skip
+        random = environment(
+            random_split(seed), {**BOTH_SIDES, "env.drawdown_limit": 0.05, "env.episode_bars": 3}
+        )
         actions = np.random.default_rng(seed).integers(0, 3, (39, 4, 2))
         _, done, _ = play(random, actions)
         assert done.terminated.any()
@@ -123,8 +125,8 @@ def test_reset_opens_fresh_accounts_marked_at_their_bar() -> None:
 @pytest.mark.parametrize("lag", [1, 2, 3])
 def test_auto_reset_returns_the_fresh_state_and_keeps_the_final_one(lag: int) -> None:
     """Accounts 0 and 2 are near the end of the data, account 1 is not."""
-    keys = {"market.allow_short": True, "env.action.kind": "short_flat_long", "market.decision_lag": lag,
-            "env.reward.interval_bars": 3, "env.reward.differential_sharpe": 0.5}  # fmt: skip
+    keys = {**BOTH_SIDES, "market.decision_lag": lag, "env.reward.interval_bars": 3,
+            "env.reward.differential_sharpe": 0.5}  # fmt: skip
     env = environment(random_split(1, bars=20, masked=0.0), keys)
     state = episodes.reset(env.spec, env.arrays, jnp.asarray([14, 2, 14], jnp.int32))
     restart = jnp.asarray([4, 5, 6], jnp.int32)
