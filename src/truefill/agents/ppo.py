@@ -239,7 +239,7 @@ def _descend(
     gradient, losses = jax.grad(_loss, has_aux=True)(network, rows, hyper, config)
     change, moments = optimizer(config).update(gradient, moments)
     network = jax.tree.map(lambda w, d: w - hyper.learning_rate * d, network, change)
-    return (network, moments), losses._replace(grad_norm=optax.global_norm(gradient))
+    return (network, moments), losses._replace(grad_norm=optax.tree.norm(gradient))
 
 
 def _loss(

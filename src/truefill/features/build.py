@@ -104,8 +104,8 @@ def build_dataset(config: Config) -> BuiltDataset:
             {"file": f.name, "sha256": f.sha256, "rows": f.rows} for f in inputs + series_files
         ],
         "symbols": sorted(bars["symbol"].unique().to_list()),
+        "test_sha256": split_sha256.pop("test"),
         "split_sha256": split_sha256,
-        "test_sha256": split_sha256["test"],
         "dead_features": [],
         **_facts(config, tables),
     }

@@ -67,7 +67,7 @@ def test_every_example_has_a_smoke_config(path: Path) -> None:
     "changes",
     [
         {},
-        {"training__seeds": [9]},
+        {"training__seeds": [9], "evaluation__min_positive_seeds": 1},
         {"training__seeds": [9, 8], "evaluation__min_positive_seeds": 2},
         {"training__eval_episodes": 1},
         {"data__splits__train": {"start": "2020-01-01T05:00:00+02:00", "end": "2020-03-01"}},
