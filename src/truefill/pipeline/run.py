@@ -363,19 +363,26 @@ class _Course:
 
     def _verdict(self, pool: Pool) -> bool:
         self._need("verdict", *self._before_verdict())
-        self._simple(pool, "verdict", lambda result: result["files"])
+        tested = "test" in self.manifest.stages
+        self._simple(pool, "verdict", lambda result: result["files"], tested=tested)
         return True
 
     def _simple(
-        self, pool: Pool, stage: str, files: Callable[[Any], list[str]], *, state: bool = True
+        self,
+        pool: Pool,
+        stage: str,
+        files: Callable[[Any], list[str]],
+        *,
+        state: bool = True,
+        **arguments: Any,
     ) -> None:
-        """Do a stage of one job unless it is done."""
+        """Do a stage of one job, with ``arguments``, unless it is done."""
         key = self._key(stage)
         done = self.manifest.done(stage, key)
         if not done:
             job = Job(
                 stage,
-                self._message(stage, key),
+                self._message(stage, key, **arguments),
                 lambda message: self._line(message.get("line", "")),
                 lambda result: self.manifest.record(stage, key, files(result)),
             )

@@ -223,15 +223,15 @@ def _test_rows(work: Work, lineage: dict[str, Any]) -> TestRows:
     )
 
 
-def verdict(work: Work) -> dict[str, Any]:
-    """verdict.json, the joined backtest files, and report.html."""
+def verdict(work: Work, tested: bool) -> dict[str, Any]:
+    """verdict.json, the joined backtest files, and report.html. Test counts where it is booked:
+    a killed test stage leaves files that nobody verifies."""
     from truefill.report.html import render_report
 
-    opened = (work.folder / "backtest/test/gates.json").is_file()
-    splits = ("validation", "test") if opened else ("validation",)
+    splits = ("validation", "test") if tested else ("validation",)
     folders = {split: work.folder / "backtest" / split for split in splits}
     gates = {split: _gates(folder) for split, folder in folders.items()}
-    evidence = _evidence(work, folders["test"], gates["test"]) if opened else None
+    evidence = _evidence(work, folders["test"], gates["test"]) if tested else None
     answer = decide(gates["validation"], evidence, work.config.evaluation)
     _join(work, folders)
     write_json(work.folder / "verdict.json", answer.to_dict())

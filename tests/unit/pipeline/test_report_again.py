@@ -24,7 +24,7 @@ def content(folder: Path) -> dict[str, bytes]:
     ("name", "old", "new"),
     [
         ("verdict.json", '"verdict": "', '"verdict": " '),
-        ("backtest/metrics.json", '"value": 0', '"value": 1'),
+        ("backtest/metrics.json", '"chosen": "seed-1"', '"chosen": "seed-2"'),
         ("dataset/lineage.json", '"rows": {', '"rows":  {'),
         ("train/seed-1/training.json", '"seed": 1', '"seed": 2'),
         ("train/seed-1/bundle/bundle.json", "a", "b"),

@@ -1,0 +1,71 @@
+"""Backtest, baselines, uncertainty and gates."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from truefill.config.fields import Count, Fraction, NonNegative, Positive, Section
+
+
+class SmaCrossConfig(Section):
+    """Long while the fast average is above the slow one, else short (or flat)."""
+
+    fast_bars: Count = Field(50, description="fast average, bars")
+    slow_bars: Count = Field(200, description="slow average, bars")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.fast_bars >= self.slow_bars:
+            raise ValueError("fast_bars must be below slow_bars")
+        return self
+
+
+class EvaluationConfig(Section):
+    """Backtest, baselines and uncertainty."""
+
+    initial_balance: Positive = Field(10_000.0, description="starting cash, quote currency")
+    sma_cross: SmaCrossConfig = Field(default_factory=lambda: SmaCrossConfig())
+    random_draws: Count = Field(200, description="random agents with the agent's trade frequency")
+    bootstrap_draws: Count = Field(2_000, description="draws of the stationary block bootstrap")
+    confidence: Fraction = Field(0.95, description="level of intervals")
+    seed: int = Field(0, ge=0, description="seed of bootstrap and random agents")
+    cost_multiple: Positive = Field(
+        2.0, description="the verdict needs a profit at this multiple of costs"
+    )
+    slippage_grid_bps: tuple[NonNegative, ...] = Field(
+        (0.0, 5.0, 10.0, 20.0),
+        description="slippage cells; the verdict needs a profit in the worst",
+    )
+    min_closed_trades: Count = Field(
+        20, description="fewer: no Sharpe, no p-value, not enough evidence"
+    )
+    min_positive_seeds: Count = Field(3, description="seeds that must be positive on test (of 5)")
+    min_deflated_sharpe: Fraction = Field(0.95, description="probability needed for 'deploy'")
+
+
+class MinRows(Section):
+    """Smallest number of rows per split."""
+
+    train: Count = Field(1_000, description="rows")
+    validation: Count = Field(200, description="rows")
+    test: Count = Field(200, description="rows")
+
+
+class GatesConfig(Section):
+    """Gates on validation (before test is opened) and on test. null switches one off."""
+
+    min_return: float | None = Field(0.0, description="net return, fraction")
+    min_sharpe: float | None = Field(0.0, description="annualized Sharpe ratio")
+    max_drawdown: Fraction | None = Field(0.20, description="largest drawdown, fraction")
+    min_closed_trades: Count | None = Field(30, description="closed trades")
+    min_win_rate: Fraction | None = Field(
+        0.35, description="share of closed trades with a net profit"
+    )
+    min_profit_factor: NonNegative | None = Field(None, description="per trade, net")
+    max_action_imbalance: Fraction | None = Field(
+        0.85,
+        description="|bars long - bars short| / bars in a position; left out without allow_short",
+    )
+    min_rows: MinRows = Field(default_factory=lambda: MinRows())

@@ -1,0 +1,62 @@
+"""Types that sections are built of, each with its own validation."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from truefill.core.duration import parse_duration_s
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _duration(value: Any) -> float:
+    return parse_duration_s(value)
+
+
+Duration = Annotated[
+    float, BeforeValidator(_duration, json_schema_input_type=str | float), Field(ge=0)
+]
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not an IANA timezone (e.g. America/Bogota, UTC)")
+    return value
+
+
+def _moment(value: Any) -> datetime:
+    """A date or an ISO timestamp; a date is 00:00 UTC, a naive timestamp is refused."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no timezone; write e.g. +00:00")
+        return value.astimezone(UTC)
+    if isinstance(value, date):
+        return datetime.combine(value, time(), UTC)
+    raise ValueError(f"{value!r} is not a date or timestamp")
+
+
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+ClockTime = Annotated[
+    time,
+    BeforeValidator(lambda v: time.fromisoformat(v) if isinstance(v, str) else v),
+    PlainSerializer(lambda v: v.strftime("%H:%M"), return_type=str),
+]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+FilePath = Annotated[Path, PlainSerializer(lambda p: p.as_posix(), return_type=str)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
