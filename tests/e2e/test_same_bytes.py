@@ -130,3 +130,32 @@ def test_a_silent_worker_is_killed_named_and_resumed(
     found = hashes(run_folder(tmp_path / "runs"))
     trained = {name: digest for name, digest in reference.items() if name.endswith(".safetensors")}
     assert trained.items() <= found.items()
+
+
+def test_ctrl_c_stops_at_once_and_the_run_goes_on_later(
+    reference: dict[str, str], tmp_path: Path
+) -> None:
+    """A terminal sends SIGINT to the whole group: no worker is restarted, none is left behind."""
+    config = write_config(tmp_path)
+    process = subprocess.Popen(
+        command(config, tmp_path / "runs", "--workers", "2"),
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    out, workers = "", []
+    assert process.stdout is not None
+    for line in process.stdout:
+        out += line
+        if "seed 1" in line:
+            workers = _children(process.pid)
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    rest, _ = process.communicate(timeout=60)
+    out += rest
+    assert process.returncode == 130, out
+    assert "the worker died" not in out
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    done = truefill(config, tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    assert hashes(run_folder(tmp_path / "runs")) == reference

@@ -47,5 +47,6 @@ def test_engine_agrees_with_the_ledger_over_ten_thousand_bars() -> None:
     """640,000 account-bars of two symbols."""
     fired, alive = agree(7, bars=10_001, symbols=2, lag=2)
     assert alive > 0.7
-    missing = [rule for rule in RULES if fired[rule] < 10]
+    rare = {"RUIN": 3}  # ruin is final: at most once an account
+    missing = [rule for rule in RULES if fired[rule] < rare.get(rule, 10)]
     assert not missing, f"hardly ever fired: {[(rule, fired[rule]) for rule in missing]}"

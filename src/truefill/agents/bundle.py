@@ -157,8 +157,11 @@ def load_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     index = read_json(folder / INDEX)
+    files = index.get("files") if isinstance(index, dict) else None
+    if not isinstance(files, dict):
+        raise ArtifactError("not the index of a bundle", where=str(folder / INDEX))
     for name in FILES:
-        path, expected = folder / name, index["files"].get(name)
+        path, expected = folder / name, files.get(name)
         if not path.is_file():
             raise ArtifactError("the bundle's file is missing", where=str(path))
         if sha256_file(path) != expected:

@@ -49,7 +49,7 @@ def parse_seeds(seed: int | None, seeds: str | None) -> tuple[int, ...] | None:
     if seeds is None:
         return None
     parts = [part.strip() for part in seeds.split(",")]
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdecimal() for part in parts):
         raise UsageError(f"--seeds takes whole numbers, not {seeds!r}", do="e.g. --seeds 42,123")
     return tuple(int(part) for part in parts)
 

@@ -65,7 +65,10 @@ class PPOConfig(Section):
         if self.minibatch % self.block:
             raise ValueError(f"block {self.block} does not divide minibatch {self.minibatch}")
         if self.num_envs % self.block:
-            raise ValueError(f"block {self.block} does not divide num_envs {self.num_envs}")
+            raise ValueError(
+                f"block {self.block} does not divide num_envs {self.num_envs}; "
+                "set agent.ppo.block to a divisor of it"
+            )
         return self
 
 
@@ -80,7 +83,7 @@ class AgentConfig(Section):
 class TrainingConfig(Section):
     """How long, how many seeds, when to stop."""
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
         (42, 123, 456, 789, 1337), min_length=1, description="one independent training each"
     )
     total_steps: Count = Field(

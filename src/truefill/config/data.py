@@ -83,7 +83,7 @@ class SyntheticConfig(Section):
     )
     bars: Count = Field(12_000, description="bars per symbol")
     symbols: Count = Field(1, description="number of symbols")
-    seed: int = Field(0, ge=0, description="random seed of the market")
+    seed: int = Field(0, ge=0, lt=2**63, description="random seed of the market")
     volatility: Positive = Field(0.002, description="standard deviation of a bar's log return")
     strength: Fraction = Field(
         0.7, description="planted_signal: share of the return's variance the signal explains"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -45,11 +46,20 @@ def _moment(value: Any) -> datetime:
     raise ValueError(f"{value!r} is not a date or timestamp")
 
 
+def _clock(value: Any) -> time:
+    """``"16:00"``; unquoted, YAML 1.1 reads it as the number 960, which is refused."""
+    if isinstance(value, time):
+        return value
+    if not isinstance(value, str) or re.fullmatch(r"\d{2}:\d{2}", value) is None:
+        raise ValueError(f'{value!r} is not a time of day; write it in quotes, e.g. "16:00"')
+    return time.fromisoformat(value)
+
+
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
 ClockTime = Annotated[
     time,
-    BeforeValidator(lambda v: time.fromisoformat(v) if isinstance(v, str) else v),
+    BeforeValidator(_clock, json_schema_input_type=str),
     PlainSerializer(lambda v: v.strftime("%H:%M"), return_type=str),
 ]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

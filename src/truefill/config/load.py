@@ -50,7 +50,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 def _parse(text: str, where: str) -> Any:
     try:
         return yaml.load(text, _UniqueKeyLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"not valid YAML: {error}", where=where) from error
 
 
@@ -123,7 +123,7 @@ def _set(tree: dict[str, Any], assignment: str) -> None:
 
 
 def _item(items: list[Any], part: str, key: str) -> Any:
-    if not part.isdigit() or int(part) >= len(items):
+    if not (part.isascii() and part.isdecimal()) or int(part) >= len(items):
         raise ConfigError(
             f"{part!r} is no position in a list of {len(items)}", where=f"--set {key}"
         )

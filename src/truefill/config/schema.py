@@ -78,11 +78,17 @@ __all__ = [
 ]
 
 
+SMOKE_SUFFIX = "-smoke"
+"""Ends the name of a ``--smoke`` run, which says nothing about a strategy."""
+
+
 class Config(Section):
     """One run of truefill."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="first part of the run folder's name"
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=100,
+        description="first part of the run folder's name",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU when jax has one, else the CPU; the choice is recorded"

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,23 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
     A crash at any moment leaves the old file or the new one, never a part of either; what may be
     left is ``path`` + ``.partial``, which nothing reads and the next write replaces.
+
+    Raises:
+        ArtifactError: the disk is full, or writing there is not allowed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_renamed(path, temporary, write)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(path),
+            do="make room or allow writing there; the same command then goes on",
+        ) from error
+
+
+def _write_renamed(path: Path, temporary: Path, write: Callable[[Path], None]) -> None:
     try:
         write(temporary)
         with temporary.open("rb") as file:
@@ -71,7 +86,9 @@ def read_json(path: Path) -> Any:
 
 def write_parquet(path: Path, table: pl.DataFrame) -> None:
     """zstd Parquet; the same table gives the same bytes."""
-    write_atomic(path, lambda temporary: table.write_parquet(temporary, compression="zstd"))
+    buffer = BytesIO()
+    table.write_parquet(buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue())
 
 
 def read_parquet(path: Path) -> pl.DataFrame:

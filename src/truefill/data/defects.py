@@ -16,7 +16,7 @@ from truefill.core.errors import DataError, did_you_mean
 PRICES = ("open", "high", "low", "close")
 NUMBERS = (*PRICES, "volume")
 BAR_COLUMNS = ("timestamp", *NUMBERS)
-ROW = "row"
+ROW = "__row__"
 """Column of a table being checked: the row's number in its file."""
 
 

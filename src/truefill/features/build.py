@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from truefill.config.schema import Config
-from truefill.core.errors import ConfigError
+from truefill.core.errors import ConfigError, DataError
 from truefill.core.fingerprint import fingerprint
 from truefill.data import defects
 from truefill.data.describe import bars_sha256, describe, periods_per_year
@@ -81,6 +81,13 @@ def build_dataset(config: Config) -> BuiltDataset:
     }
     session = session_of(config.data.session)
     bars, counts.outside_session = keep_session(bars, session)
+    if bars.is_empty():
+        raise DataError(
+            "empty_session",
+            f"the session leaves none of {counts.read:,} bars",
+            where="data.session",
+            do="correct its days, start, end or timezone",
+        )
     stops = config.market.atr_stops
     raw = compute(
         bars,

@@ -58,6 +58,19 @@ def stage_key(stage: str, device: str, inputs: dict[str, Any]) -> str:
     )
 
 
+def _is_manifest(data: Any) -> bool:
+    """Has ``data`` the form that :meth:`Manifest.save` writes?"""
+    if not isinstance(data, dict) or not isinstance(data.get("facts"), dict):
+        return False
+    stages = data.get("stages")
+    return isinstance(stages, dict) and all(
+        isinstance(stage, dict)
+        and isinstance(stage.get("key"), str)
+        and isinstance(stage.get("artifacts"), dict)
+        for stage in stages.values()
+    )
+
+
 @dataclass
 class Manifest:
     """manifest.json of one run folder."""
@@ -73,10 +86,11 @@ class Manifest:
         if not path.exists():
             return cls(folder)
         data = read_json(path)
-        try:
-            return cls(folder, data["facts"], data["stages"])
-        except (KeyError, TypeError) as error:
-            raise ArtifactError("not a manifest of truefill's", where=str(path)) from error
+        if not _is_manifest(data):
+            raise ArtifactError(
+                "not a manifest of truefill's", where=str(path), do="restore it, or move the folder"
+            )
+        return cls(folder, data["facts"], data["stages"])
 
     def save(self) -> None:
         write_json(self.folder / MANIFEST, {"facts": self.facts, "stages": self.stages})
@@ -108,7 +122,9 @@ class Manifest:
                 raise ArtifactError(
                     "the artifact does not match its hash in the manifest",
                     where=str(path),
-                    do="restore it, or run with --fresh",
+                    do="`truefill report RUN` writes it again"
+                    if name == "report.html"
+                    else "restore it, or run with --fresh",
                 )
 
     def record(self, stage: str, key: str, files: list[str]) -> None:

@@ -86,7 +86,9 @@ class _CrashError(Exception):
 class Worker:
     """One worker process."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], lock: int | None = None) -> None:
+        """``lock`` is the run folder's lock; the worker holds it too, so that nobody enters the
+        folder while a worker of a killed parent is still at its last write."""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives with the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", "truefill.pipeline.worker"],
@@ -97,6 +99,8 @@ class Worker:
             text=True,
             encoding="utf-8",
             bufsize=1,
+            start_new_session=True,  # Ctrl-C is for the parent, which then stops the workers
+            pass_fds=() if lock is None else (lock,),
         )
         self._messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._ready = False
@@ -189,8 +193,11 @@ class Job:
 class Pool:
     """Up to ``size`` workers that persist over jobs. Use as a context manager."""
 
-    def __init__(self, size: int, device: str, line: Callable[[str], None]) -> None:
+    def __init__(
+        self, size: int, device: str, line: Callable[[str], None], lock: int | None = None
+    ) -> None:
         self.size = size
+        self._lock_fd = lock
         self._environment = worker_environment(device, compilation_cache())
         self._line = line
         self._idle: list[Worker] = []
@@ -228,12 +235,17 @@ class Pool:
 
     def _take(self) -> Worker:
         with self._lock:
+            if self._closed:
+                raise WorkerError("stopped")
             if self._idle:
                 return self._idle.pop()
-        worker = Worker(self._environment)
+        worker = Worker(self._environment, self._lock_fd)
         with self._lock:
-            self._all.append(worker)
-        return worker
+            if not self._closed:
+                self._all.append(worker)
+                return worker
+        worker.stop()
+        raise WorkerError("stopped")
 
     def _drop(self, worker: Worker) -> str:
         with self._lock:

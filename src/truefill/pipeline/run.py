@@ -13,7 +13,13 @@ from typing import Any
 
 from truefill.config.load import SAMPLE_PREFIX, portable
 from truefill.config.schema import Config
-from truefill.core.errors import ConfigError, TruefillError, UsageError, did_you_mean
+from truefill.core.errors import (
+    ArtifactError,
+    ConfigError,
+    TruefillError,
+    UsageError,
+    did_you_mean,
+)
 from truefill.core.files import read_json, write_json
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.pipeline import host
@@ -85,8 +91,8 @@ def run(
     inputs = input_hashes(config)
     identity = run_identity(config, inputs)
     folder = runs.absolute() / f"{config.name}-{identity[:6]}"
-    with _locked(folder, report):
-        course = _Course(config, folder, identity, inputs, workers, report, skip_checks)
+    with _locked(folder, report) as lock:
+        course = _Course(config, folder, identity, inputs, workers, report, skip_checks, lock)
         if fresh:
             course.forget()
         return course.go(only, until)
@@ -123,8 +129,9 @@ def run_identity(config: Config, inputs: dict[str, str]) -> str:
 
 
 @contextmanager
-def _locked(folder: Path, report: Report) -> Iterator[None]:
-    """One process at a time in a run folder; the lock dies with its holder."""
+def _locked(folder: Path, report: Report) -> Iterator[int]:
+    """One process at a time in a run folder; the lock dies with its last holder. Yields its file
+    descriptor, for workers to hold too."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,7 +158,7 @@ def _locked(folder: Path, report: Report) -> Iterator[None]:
                     report(Event("line", "run", "waiting for another process to leave this run"))
                     told = True
                 time.sleep(0.2)
-        yield
+        yield file.fileno()
 
 
 @dataclass
@@ -165,6 +172,7 @@ class _Course:
     workers: int | None
     report: Report
     skip_checks: bool
+    lock: int | None = None
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     device: host.Device = "cpu"
@@ -198,7 +206,7 @@ class _Course:
             self._preflight()
             self._facts()
         try:
-            with Pool(self._pool_size(), self.device, self._line) as pool:
+            with Pool(self._pool_size(), self.device, self._line, self.lock) as pool:
                 for stage in wanted:
                     began = time.monotonic()
                     self._say(Event("stage", stage, "starts"))
@@ -322,6 +330,7 @@ class _Course:
                 self._line(message["line"])
                 return
             done, score = message["progress"]
+            done = min(done, total)  # the last update may go beyond the budget
             if not first:
                 first.append((time.monotonic(), done))
             began, before = first[0]
@@ -459,22 +468,29 @@ class _Course:
 
 
 def list_runs(runs: Path) -> list[dict[str, Any]]:
-    """Every run of a runs folder with its verdict, by name."""
-    found = []
+    """Every run of a runs folder that finished a stage, by name; a broken one says so."""
+    rows = []
     for path in sorted(runs.glob(f"*/{MANIFEST}")):
-        manifest = Manifest.open(path.parent)
-        verdict = path.parent / "verdict.json"
-        answer = read_json(verdict) if verdict.is_file() else {}
-        found.append(
-            {
-                "run": path.parent.name,
-                "stages": [name for name in BOOKED if name in manifest.stages],
-                "verdict": answer.get("verdict"),
-                "headline": answer.get("headline"),
-                "skip_checks": manifest.facts.get("skip_checks", False),
-            }
-        )  # fmt: skip
-    return found
+        try:
+            row = _listed(path.parent)
+        except ArtifactError as error:
+            row = {"run": path.parent.name, "stages": [], "headline": f"unreadable: {error.what}"}
+        if row["stages"] or row["headline"]:
+            rows.append({"verdict": None, "skip_checks": False, **row})
+    return rows
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    manifest = Manifest.open(folder)
+    path = folder / "verdict.json"
+    answer = read_json(path) if path.is_file() else {}
+    return {
+        "run": folder.name,
+        "stages": [name for name in BOOKED if name in manifest.stages],
+        "verdict": answer.get("verdict"),
+        "headline": answer.get("headline"),
+        "skip_checks": manifest.facts.get("skip_checks", False),
+    }
 
 
 def write_report(folder: Path) -> Path:

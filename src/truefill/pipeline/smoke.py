@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from truefill.config.load import parse_config
-from truefill.config.schema import Config
+from truefill.config.schema import SMOKE_SUFFIX, Config
 
 UPDATES = 2
 SEEDS = 2
@@ -22,7 +22,7 @@ def smoke_config(config: Config) -> Config:
     ppo = config.agent.ppo
     rollout = ppo.num_envs * ppo.num_steps
     tree = config.model_dump(mode="json")
-    tree["name"] = f"{config.name}-smoke"
+    tree["name"] = config.name + SMOKE_SUFFIX
     names = ("train", "validation", "test")
     tree["data"]["splits"] = {
         name: {"start": start.isoformat(), "end": end.isoformat()}

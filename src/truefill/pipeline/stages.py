@@ -139,8 +139,15 @@ def select(work: Work) -> list[str]:
     return ["train/summary.json", "config.yaml"]
 
 
+PORTABLE = """\
+# The resolved config of this run. Data files go by name only, so that equal runs have equal bytes:
+# to run it again elsewhere, put the files beside it or --set data.bars.0.path=...
+"""
+
+
 def _portable_yaml(config: Config) -> str:
-    return config_load.dump_config(config_load.parse_config(config_load.portable(config)))
+    text = config_load.dump_config(config_load.parse_config(config_load.portable(config)))
+    return PORTABLE + text
 
 
 def _bundles(work: Work) -> tuple[dict[int, Bundle], int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from truefill.config.load import dump_config, load_config
+from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError
 from truefill.core.files import read_json, read_parquet
@@ -79,7 +79,7 @@ def gather(folder: Path) -> Run:
     return Run(
         name=folder.name,
         config=config,
-        config_text=dump_config(config),
+        config_text=(folder / "config.yaml").read_text(encoding="utf-8"),
         verdict=read_json(folder / "verdict.json"),
         metrics=read_json(backtest / "metrics.json"),
         gates=read_json(backtest / "gates.json"),

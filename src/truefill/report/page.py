@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
 from truefill.report.gather import Run
 from truefill.report.tables import (
@@ -157,6 +158,11 @@ def _details(run: Run) -> list[Row]:
 
 def _warnings(run: Run) -> list[str]:
     out = []
+    if run.config.name.endswith(SMOKE_SUFFIX):
+        out.append(
+            "A smoke run: two updates, on the train period only. It shows that everything works, "
+            "and says nothing about the strategy."
+        )
     if run.verdict["contaminated"]:
         out.append(
             f"The test split is contaminated: opened {run.verdict['openings']} times, by more than "

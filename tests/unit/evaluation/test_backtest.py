@@ -193,9 +193,7 @@ def test_profits_of_trades_are_the_change_of_equity(kind: str, seed: int) -> Non
     base = market(seed)
     last = np.ones_like(base.present)
     last[:-8] = base.present[:-8]
-    split = split_of(
-        base.close, opens=base.open, wick=0.01, features=numbered(base), present=last
-    )
+    split = split_of(base.close, opens=base.open, wick=0.01, features=numbered(base), present=last)
     keys = {**DECODERS[kind], "market.min_hold_bars": 0, "market.decision_interval_bars": 1}
     actions = drawn(kind, seed)
     actions[-8:] = 1 if kind == "short_flat_long" else 0.0

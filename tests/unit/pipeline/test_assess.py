@@ -206,9 +206,7 @@ def test_the_imbalance_gate_is_for_accounts_that_may_short(tmp_path: Path, short
     assert ("max_action_imbalance" in names) == short
 
 
-def test_the_same_assessment_is_the_same_bytes(
-    assessed: tuple[Path, Any], tmp_path: Path
-) -> None:
+def test_the_same_assessment_is_the_same_bytes(assessed: tuple[Path, Any], tmp_path: Path) -> None:
     folder, _ = assessed
     bundles: Any = {1: BySignal(jnp.float32(0.4)), 2: BySignal(jnp.float32(1.5))}
     config = config_of({**KEYS, "market.stop_loss": 0.01})

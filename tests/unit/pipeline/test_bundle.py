@@ -49,9 +49,7 @@ def saved(folder: Path, built: BuiltDataset, kind: str) -> Path:
     network = ActorCritic(jax.random.PRNGKey(1), spec, config.agent.network)
     arrays, rest = eqx.partition(network, eqx.is_array)
     loud = jax.tree.map(lambda leaf: leaf * 30.0 if leaf.ndim == 2 else leaf, arrays)
-    save_bundle(
-        folder, eqx.combine(loud, rest), portable(config), built.lineage, built.norm_stats
-    )
+    save_bundle(folder, eqx.combine(loud, rest), portable(config), built.lineage, built.norm_stats)
     return folder
 
 
@@ -189,7 +187,7 @@ def test_a_damaged_file_is_named(copy: Path, name: str, damage: str) -> None:
     path.write_bytes(data)
     if damage == "missing":
         path.unlink()
-    with pytest.raises(ArtifactError, match="missing|does not match its hash") as caught:
+    with pytest.raises(ArtifactError, match=r"missing|does not match its hash") as caught:
         load_bundle(copy)
     assert caught.value.where == str(path)
 

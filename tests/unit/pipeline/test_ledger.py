@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import truefill
@@ -19,7 +22,7 @@ from truefill.pipeline import ledger as ledger_module
 from truefill.pipeline.ledger import Ledger, Look, TestRows
 
 ROWS = TestRows("aa" * 32, "2020-04-01T00:00:00+00:00", "2020-05-01T00:00:00+00:00", ("EUR",))
-PROCESSES = 8
+PROCESSES, ROUNDS = 8, 6
 
 
 @pytest.fixture
@@ -191,36 +194,85 @@ CLIENT = """
 import sys, time
 from pathlib import Path
 from truefill.pipeline.ledger import Ledger, Look, TestRows
-path, k, gate = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+folder, k, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 rows = TestRows("aa", "2020-04-01", "2020-05-01", ("EUR",))
-Path(f"{gate}.{k}").touch()
+gate = folder / "gate"
+(folder / f"ready.{k}").touch()
 while not gate.exists():
-    time.sleep(0.002)
-ledger = Ledger(path)
-ledger.book_looks(f"run {k}", "test", "t", [Look("p", 1, 0.5, 0.1)])
-print(ledger.open_test(rows, f"run {k}", "p").number)
+    time.sleep(0.01)
+start = float(gate.read_text())
+for number in range(rounds):
+    while time.time() < start + 0.15 * number:
+        pass
+    ledger = Ledger(folder / f"{number}.sqlite")
+    ledger.book_looks(f"run {k}", "test", "t", [Look("p", 1, 0.5, 0.1)])
+    print(ledger.open_test(rows, f"run {k}", "p").number)
 """
 
 
-def test_eight_processes_may_start_a_ledger_together(ledger: Ledger, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    command = [sys.executable, "-c", CLIENT, str(ledger.path)]
+def test_eight_processes_may_start_a_ledger_together(tmp_path: Path) -> None:
+    """Round after round on a fresh ledger: every process gets a number of its own."""
     clients = [
         subprocess.Popen(
-            [*command, str(k), str(gate)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", CLIENT, str(tmp_path), str(k), str(ROUNDS)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for k in range(PROCESSES)
     ]
     deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("gate.*"))) < PROCESSES and time.monotonic() < deadline:
+    while len(list(tmp_path.glob("ready.*"))) < PROCESSES and time.monotonic() < deadline:
         time.sleep(0.01)
-    gate.touch()
+    (tmp_path / "start").write_text(str(time.time() + 0.2))
+    (tmp_path / "start").rename(tmp_path / "gate")
     said = [client.communicate(timeout=60) for client in clients]
     assert [client.returncode for client in clients] == [0] * PROCESSES, said
-    numbers = [int(out) for out, _ in said]
-    assert sorted(numbers) == list(range(1, PROCESSES + 1))
-    assert ledger.looks_on("t") == [0.5] * PROCESSES
-    assert len(ledger.openings()) == PROCESSES
+    numbers = np.asarray([[int(line) for line in out.split()] for out, _ in said])
+    for number in range(ROUNDS):
+        ledger = Ledger(tmp_path / f"{number}.sqlite")
+        assert sorted(numbers[:, number]) == list(range(1, PROCESSES + 1))
+        assert ledger.looks_on("t") == [0.5] * PROCESSES
+        assert len(ledger.openings()) == PROCESSES
+
+
+class BusyError(sqlite3.OperationalError):
+    """What SQLite says while another process switches the file to WAL."""
+
+
+class BusyFile:
+    """A connection to a file that others hold ``times`` times; SQLite does not wait by itself."""
+
+    def __init__(self, times: int, message: str = "database is locked") -> None:
+        self.times, self.message = times, message
+        self.said: list[str] = []
+
+    def execute(self, statement: str) -> BusyFile:
+        self.said.append(statement)
+        if "=" in statement and self.times > 0:
+            self.times -= 1
+            raise BusyError(self.message)
+        return self
+
+    def executescript(self, statements: str) -> None:
+        self.said.append(statements)
+
+    def fetchone(self) -> list[str]:
+        return ["delete"]
+
+
+def test_a_file_that_is_locked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy: Any = BusyFile(3)
+    ledger_module._prepare(busy)
+    assert busy.said.count("PRAGMA journal_mode = WAL") == 4
+    assert busy.said[-1] == ledger_module.SCHEMA
+    broken: Any = BusyFile(1, "disk I/O error")
+    with pytest.raises(BusyError, match="disk I/O error"):
+        ledger_module._prepare(broken)
+    monkeypatch.setattr(ledger_module, "WAIT_S", 0.1)
+    held: Any = BusyFile(999)
+    with pytest.raises(BusyError, match="database is locked"):
+        ledger_module._prepare(held)
 
 
 @pytest.mark.parametrize("damage", ["not a database", "a header cut off", "a page overwritten"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -71,7 +72,7 @@ def test_no_error_class_is_forgotten() -> None:
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     """One process that serves several tests: an error does not end it."""
-    worker = Worker(worker_environment("cpu", CACHE / "truefill" / "jax"))
+    worker = Worker(worker_environment("cpu", CACHE / "truefill" / "jax"), None)
     yield worker
     worker.stop()
 
@@ -200,6 +201,18 @@ def test_a_crash_is_reported_at_once(tmp_path: Path) -> None:
     assert "log.txt" in caught.value.do
     assert results == []
     assert pids == []  # all workers are stopped with the first error
+
+
+def test_a_worker_holds_the_run_folders_lock_with_its_parent(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with path.open("w") as mine, path.open("w") as other:
+        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with Pool(1, "cpu", lambda _: None, mine.fileno()) as pool:
+            pool.run([job("dataset", dataset_message(tmp_path), lambda _: None)])
+            mine.close()
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # ---- the environment of a worker
