@@ -22,7 +22,7 @@ def runs_table(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None
     """What was run."""
 
     def action() -> int:
-        from truefill.pipeline.run import list_runs
+        from truefill.pipeline.folder import list_runs
 
         found = list_runs(runs)
         if as_json:

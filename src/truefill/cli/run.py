@@ -181,7 +181,7 @@ def report(
     """Write the HTML report of a run again, from its artifacts."""
 
     def action() -> int:
-        from truefill.pipeline.run import write_report
+        from truefill.pipeline.folder import write_report
 
         found = folder if folder.is_dir() else runs / folder
         if not (found / "manifest.json").is_file():

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truefill.config.load import SAMPLE_PREFIX, portable
+from truefill.config.load import portable
 from truefill.config.schema import Config
 from truefill.core.errors import (
-    ArtifactError,
-    ConfigError,
     TruefillError,
     UsageError,
     did_you_mean,
 )
 from truefill.core.files import read_json, write_json
-from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.pipeline import host
-from truefill.pipeline.artifacts import MANIFEST, Manifest, stage_key, versions
+from truefill.pipeline.artifacts import Manifest, stage_key, versions
 from truefill.pipeline.events import Event
+from truefill.pipeline.folder import input_hashes, locked, run_identity
 from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.smoke import smoke_config
 
 STAGES = ("dataset", "train", "validate", "test", "verdict")
-BOOKED = ("dataset", "select", "validate", "test", "verdict")
-"""Stages of the manifest that stand for a finished stage of the run (``select`` ends training)."""
 UNKEYED = ("seeds", "worker_timeout_s", "tensorboard")
 """Training settings that do not change what one seed's training comes to."""
 TIMING = "timing.json"
 LOG = "log.txt"
-LOCK_WAIT_S = 20.0
 Report = Callable[[Event], None]
 
 
@@ -91,74 +84,11 @@ def run(
     inputs = input_hashes(config)
     identity = run_identity(config, inputs)
     folder = runs.absolute() / f"{config.name}-{identity[:6]}"
-    with _locked(folder, report) as lock:
+    with locked(folder, lambda text: report(Event("line", "run", text))) as lock:
         course = _Course(config, folder, identity, inputs, workers, report, skip_checks, lock)
         if fresh:
             course.forget()
         return course.go(only, until)
-
-
-def input_hashes(config: Config) -> dict[str, str]:
-    """SHA-256 of every data file, by position; samples go by name.
-
-    Raises:
-        ConfigError: a file does not exist.
-    """
-    from truefill.data.read import resolve
-
-    sources = {f"bars.{i}": source.path for i, source in enumerate(config.data.bars)}
-    sources |= {f"series.{i}": source.path for i, source in enumerate(config.data.series)}
-    hashes = {}
-    for key, path in sources.items():
-        if str(path).startswith(SAMPLE_PREFIX):
-            hashes[key] = sha256_file(resolve(path))
-        elif path.is_file():
-            hashes[key] = sha256_file(path)
-        else:
-            raise ConfigError(
-                "the file does not exist",
-                where=f"data.{key}.path: {path}",
-                do="paths count from the config file that names them",
-            )
-    return hashes
-
-
-def run_identity(config: Config, inputs: dict[str, str]) -> str:
-    """SHA-256 of config and data; where the files lie does not matter."""
-    return fingerprint({"config": portable(config), "inputs": inputs})
-
-
-@contextmanager
-def _locked(folder: Path, report: Report) -> Iterator[int]:
-    """One process at a time in a run folder; the lock dies with its last holder. Yields its file
-    descriptor, for workers to hold too."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"the run folder cannot be made: {error.strerror}",
-            where=str(folder),
-            do="choose another folder with --runs",
-        ) from error
-    with (folder / ".lock").open("w") as file:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TruefillError(
-                        "another process is working on this run",
-                        where=str(folder),
-                        do="wait for it, or use another --runs",
-                    ) from None
-                if not told:
-                    report(Event("line", "run", "waiting for another process to leave this run"))
-                    told = True
-                time.sleep(0.2)
-        yield file.fileno()
 
 
 @dataclass
@@ -465,49 +395,3 @@ class _Course:
             "cores": host.cores(),
         }
         write_json(path, {"calls": [*before["calls"], call]})
-
-
-def list_runs(runs: Path) -> list[dict[str, Any]]:
-    """Every run of a runs folder that finished a stage, by name; a broken one says so."""
-    rows = []
-    for path in sorted(runs.glob(f"*/{MANIFEST}")):
-        try:
-            row = _listed(path.parent)
-        except ArtifactError as error:
-            row = {"run": path.parent.name, "stages": [], "headline": f"unreadable: {error.what}"}
-        if row["stages"] or row["headline"]:
-            rows.append({"verdict": None, "skip_checks": False, **row})
-    return rows
-
-
-def _listed(folder: Path) -> dict[str, Any]:
-    manifest = Manifest.open(folder)
-    path = folder / "verdict.json"
-    answer = read_json(path) if path.is_file() else {}
-    return {
-        "run": folder.name,
-        "stages": [name for name in BOOKED if name in manifest.stages],
-        "verdict": answer.get("verdict"),
-        "headline": answer.get("headline"),
-        "skip_checks": manifest.facts.get("skip_checks", False),
-    }
-
-
-def write_report(folder: Path) -> Path:
-    """Write report.html again from the run's artifacts, after verifying every one of them."""
-    from truefill.core.files import write_text
-    from truefill.report.html import render_report
-
-    page = folder / "report.html"
-    with _locked(folder, lambda event: None):
-        manifest = Manifest.open(folder)
-        if "verdict" not in manifest.stages:
-            raise UsageError(
-                "the run has no verdict yet", where=str(folder), do="`truefill run` first"
-            )
-        for stage in manifest.stages:
-            manifest.verify(stage, but=(page.name,))
-        write_text(page, render_report(folder))
-        manifest.outputs("verdict")[page.name] = sha256_file(page)
-        manifest.save()
-    return page

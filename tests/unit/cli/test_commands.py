@@ -59,7 +59,6 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> Install:
 
         module = ModuleType("truefill.pipeline.run")
         module.run = recorded  # type: ignore[attr-defined]
-        module.list_runs = lambda runs: []  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "truefill.pipeline.run", module)
         return calls
 
@@ -242,7 +241,7 @@ def test_tables_cut_long_text_and_hashes_but_json_does_not(
 ) -> None:
     pipeline(finished)
     row = {"run": "a-1", "stages": ["dataset", "train"], "hash": "ab" * 32, "text": "word " * 40}
-    monkeypatch.setattr(sys.modules["truefill.pipeline.run"], "list_runs", lambda runs: [row])
+    monkeypatch.setattr("truefill.pipeline.folder.list_runs", lambda runs: [row])
     shown = truefill("runs", "--runs", str(tmp_path)).stdout
     assert "dataset, train  abababababab  word" in shown
     assert max(len(line) for line in shown.splitlines()) < 130

@@ -20,7 +20,8 @@ from truefill.core.fingerprint import sha256_file
 from truefill.data import read
 from truefill.pipeline import artifacts
 from truefill.pipeline.artifacts import CODE, Manifest, code_hash, stage_key
-from truefill.pipeline.run import _Course, input_hashes, run_identity
+from truefill.pipeline.folder import input_hashes, run_identity
+from truefill.pipeline.run import _Course
 
 # ---- the manifest
 

@@ -9,7 +9,8 @@ import pytest
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError, UsageError
 from truefill.pipeline.artifacts import Manifest
-from truefill.pipeline.run import run, write_report
+from truefill.pipeline.folder import write_report
+from truefill.pipeline.run import run
 
 
 def content(folder: Path) -> dict[str, bytes]:
