@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from truefill.cli.options import DEFAULT_RUNS, AsJson, RunsFolder
 from truefill.cli.output import guarded, print_json, print_table
+from truefill.core.errors import UsageError
 
 if TYPE_CHECKING:
     from truefill.pipeline.catalog import Item
@@ -18,13 +20,20 @@ CELL_WIDTH = 72
 """Longer text is cut in tables, never in JSON; of a hash the first 12 digits are shown."""
 
 
+def _existing(runs: Path) -> Path:
+    """``runs``; a folder named on purpose must be there, or a typo would read 'nothing was run'."""
+    if runs != DEFAULT_RUNS and not runs.is_dir():
+        raise UsageError("there is no such runs folder", where=str(runs))
+    return runs
+
+
 def runs_table(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """What was run."""
 
     def action() -> int:
         from truefill.pipeline.folder import list_runs
 
-        found = list_runs(runs)
+        found = list_runs(_existing(runs))
         if as_json:
             print_json(found)
         else:
@@ -38,7 +47,7 @@ def ledger(runs: RunsFolder = DEFAULT_RUNS, as_json: AsJson = False) -> None:
     """What was looked at: trials scored on a split, openings of test."""
 
     def action() -> int:
-        path = runs / LEDGER_FILE
+        path = _existing(runs) / LEDGER_FILE
         looks: list[dict[str, Any]] = []
         openings: list[dict[str, Any]] = []
         if path.is_file():

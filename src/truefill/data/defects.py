@@ -52,7 +52,7 @@ def more(count: int) -> str:
 
 def require_columns(found: Iterable[str], needed: Iterable[str], file: str) -> None:
     """Rule ``missing_columns``; suggests a ``columns:`` mapping where only the case differs."""
-    found = list(found)
+    found = [name for name in found if name != ROW]
     missing = [name for name in needed if name not in found]
     if not missing:
         return
@@ -69,7 +69,7 @@ def require_columns(found: Iterable[str], needed: Iterable[str], file: str) -> N
 
 def require_sources(found: Iterable[str], mapping: Mapping[str, str], file: str) -> None:
     """Rule ``missing_columns`` for a ``columns:`` mapping that names what is not there."""
-    found = list(found)
+    found = [name for name in found if name != ROW]
     for source, ours in mapping.items():
         if source not in found:
             refuse(

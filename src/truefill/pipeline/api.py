@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from truefill.agents.bundle import Bundle, load_bundle
 from truefill.config.schema import Config
-from truefill.core.errors import SealedTestError
+from truefill.core.errors import SealedTestError, UsageError
 from truefill.core.files import read_json
 from truefill.data.dataset import load_lineage, load_split
 from truefill.data.sessions import Session
@@ -36,6 +36,10 @@ OpenSplit = Literal["train", "validation"]
 
 def run(config: Config, *, runs: str | Path = "runs", **options: Any) -> _run.RunResult:
     """From data to verdict; see :func:`truefill.pipeline.run.run` for the options."""
+    if not isinstance(config, Config):
+        raise UsageError(
+            f"run takes a Config, not {type(config).__name__}", do="truefill.load_config(path)"
+        )
     return _run.run(config, runs=Path(runs), **options)
 
 
