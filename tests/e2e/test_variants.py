@@ -199,7 +199,8 @@ def _decides_every_third_bar(folder: Path) -> None:
 
 def test_the_usdcop_example_in_smoke_touches_train_alone(shared_data: Path, tmp_path: Path) -> None:
     config = load_config(REPOSITORY / "examples/usdcop_ppo.yaml")
-    assert all(source.path.is_relative_to(shared_data) for source in config.data.bars)
+    folder = shared_data.resolve()
+    assert all(source.path.resolve().is_relative_to(folder) for source in config.data.bars)
     result = run(config, runs=tmp_path / "runs", smoke=True, workers=2)
     assert result.stages == dict.fromkeys(STAGES, "done")
     assert result.report_path is not None and result.report_path.stat().st_size > 100_000
