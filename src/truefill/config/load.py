@@ -49,7 +49,7 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _UniqueKeyLoader)
+        return yaml.load(text, _UniqueKeyLoader)  # a SafeLoader: builds plain data only
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"not valid YAML: {error}", where=where) from error
 

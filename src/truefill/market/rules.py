@@ -120,7 +120,7 @@ def step(
 
 def _cut(x: Array, params: MarketParams) -> Array:
     """Phase boundary: x / 1.0 is exact, and XLA computes a division once instead of once in every
-    fusion that needs it (twice the speed of the whole step; ``benchmarks/bench_ppo.py``)."""
+    fusion that needs it (``docs/decisions/0001-engine.md``)."""
     return (x / params.one).astype(x.dtype)
 
 

@@ -227,7 +227,7 @@ class Pool:
             try:
                 for future in futures:
                     future.result()
-            except BaseException:
+            except BaseException:  # Ctrl-C too: stop the workers, then let it pass
                 for future in futures:
                     future.cancel()
                 self.__exit__()
