@@ -137,7 +137,7 @@ def make_decoder(config: Config) -> Decoder:
         raise ConfigError(
             f"decoder {action.kind!r} goes short, but market.allow_short is false",
             where="env.action.kind",
-            do="set market.allow_short: true, or use flat_long or target_weight",
+            do="set market.allow_short: true, use long_only where the decoder has it, or flat_long",
         )
     if decoder.needs_band and config.market.no_trade_band == 0.0:
         raise ConfigError(
@@ -146,7 +146,32 @@ def make_decoder(config: Config) -> Decoder:
             where="market.no_trade_band",
             do="set market.no_trade_band, e.g. 0.05",
         )
+    _check_limits(decoder, config)
     return decoder
+
+
+def _check_limits(decoder: Decoder, config: Config) -> None:
+    """Refuse weights that the market would cut, and steps that its band would swallow."""
+    market, kind = config.market, config.env.action.kind
+    for what, wanted, key in (
+        ("weights", decoder.max_weight, "max_weight"),
+        ("a gross exposure", decoder.max_gross, "max_leverage"),
+    ):
+        allowed = getattr(market, key)
+        if wanted is not None and wanted > allowed:
+            raise ConfigError(
+                f"decoder {kind!r} orders {what} of up to {wanted:g} x equity, but "
+                f"market.{key} allows {allowed:g}",
+                where="env.action.params",
+                do=f"lower it in env.action.params, or set market.{key}: {wanted:g}",
+            )
+    if decoder.min_step is not None and market.no_trade_band >= decoder.min_step:
+        raise ConfigError(
+            f"decoder {kind!r} has sizes {decoder.min_step:g} apart, and a no-trade band of "
+            f"{market.no_trade_band:g} would keep the position from moving between them",
+            where="market.no_trade_band",
+            do=f"set it below {decoder.min_step:g}",
+        )
 
 
 @cache
@@ -268,7 +293,7 @@ def check_parity(train: Environment, backtest: Environment) -> None:
     rates = [np.asarray(env.arrays.bars.per_bar[:, 0]) for env in (train, backtest)]
     if rates[0].size and rates[1].size and rates[0][0] != rates[1][0]:
         raise TruefillError("interest differs between training and backtest", where="parity")
-    for index, name in ((6, "fee"), (7, "half_spread"), (8, "slippage"), (9, "borrow")):
-        costs = [np.asarray(env.arrays.bars.table[:, index]) for env in (train, backtest)]
+    for name in ("fee", "half_spread", "slippage", "borrow"):
+        costs = [np.asarray(env.arrays.bars.column(name)) for env in (train, backtest)]
         if not np.array_equal(costs[0][0], costs[1][0]):
             raise TruefillError(f"{name} differs between training and backtest", where="parity")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,15 +15,33 @@ from truefill.market.types import SECONDS_PER_YEAR, Array, BarRow, BarState
 COLUMNS = (
     "open", "high", "low", "close", "state", "atr", "fee", "half_spread", "slippage", "borrow",
 )  # fmt: skip
+OPTIONAL = (
+    "maker_fee", "volume", "funding", "dividend", "split", "rate_open", "rate_close", "session_end",
+)  # fmt: skip
+FINER = ("finer_high", "finer_low")
 
 
-class MarketBars(NamedTuple):
-    """T bars of S symbols with their costs; a ``jit`` argument, never closed over."""
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["table", "per_bar", "finer"],
+    meta_fields=["columns"],
+)
+@dataclass(frozen=True)
+class MarketBars:
+    """T bars of S symbols with their costs; a ``jit`` argument, never closed over.
+
+    Attributes:
+        table: float64 [T, C, S], in the order of ``columns``.
+        per_bar: float64 [T, 2]: interest rate a year, years since the previous bar.
+        finer: float64 [T, 2, S, K]: highs and lows of K finer bars; None where there are none.
+        columns: ``COLUMNS``, then those of ``OPTIONAL`` that are given. Absent ones compile no
+            rule.
+    """
 
     table: Array
-    """float64 [T, 10, S], in the order of ``COLUMNS``."""
     per_bar: Array
-    """float64 [T, 2]: interest rate a year, years since the previous bar."""
+    finer: Array | None = None
+    columns: tuple[str, ...] = COLUMNS
 
     @property
     def num_bars(self) -> int:
@@ -31,11 +51,25 @@ class MarketBars(NamedTuple):
     def num_symbols(self) -> int:
         return int(self.table.shape[2])
 
+    def column(self, name: str) -> Array:
+        """One column, [T, S]."""
+        return self.table[:, self.columns.index(name)]
+
+    def mark(self, t: Array) -> Array:
+        """Worth of a unit at the close of bar ``t`` (int32 [N]), account currency, [N, S]."""
+        close = self.table[t, self.columns.index("close")]
+        if "rate_close" not in self.columns:
+            return close
+        return close * self.table[t, self.columns.index("rate_close")]
+
     def row(self, t: Array) -> BarRow:
         """Bar ``t`` (int32 [N]) of each account."""
         table = self.table[t]
         per_bar = self.per_bar[t]
-        fields = {name: table[:, i] for i, name in enumerate(COLUMNS)}
+        fields = {name: table[:, i] for i, name in enumerate(self.columns)}
+        if self.finer is not None:
+            finer = self.finer[t]
+            fields |= {name: finer[:, i] for i, name in enumerate(FINER)}
         return BarRow(**fields, interest=per_bar[:, 0], years=per_bar[:, 1])
 
 
@@ -47,6 +81,7 @@ def make_bars(
     interest: np.ndarray | float,
     state: np.ndarray | None = None,
     atr: np.ndarray | None = None,
+    extra: Mapping[str, np.ndarray] | None = None,
 ) -> MarketBars:
     """Pack bars.
 
@@ -57,9 +92,12 @@ def make_bars(
         interest: on borrowed cash, fraction a year; scalar or [T].
         state: ``BarState`` [T, S]; all tradable when absent.
         atr: average true range at the close of each bar, price units, [T, S].
+        extra: optional columns by their name in ``BarRow``, scalar, [S] or [T, S]; finer_high and
+            finer_low [T, S, K]. A rule whose column is absent is not compiled.
 
     Raises:
-        ValueError: shapes disagree, times do not rise, or a price is not positive and finite.
+        ValueError: shapes disagree, times do not rise, a price is not positive and finite, a
+            column is unknown or impossible, or a bar that can trade has no volume.
     """
     shape = prices["close"].shape
     stamps = np.asarray(timestamps_s, dtype=np.float64)
@@ -82,9 +120,53 @@ def make_bars(
     )
     for name in ("fee", "half_spread", "slippage", "borrow"):
         columns[name] = np.broadcast_to(np.asarray(costs[name], dtype=np.float64), shape)
+    extra = dict(extra or {})
+    finer = _finer(extra, shape)
+    columns |= _optional(extra, shape, columns["state"])
     years = np.concatenate([[0.0], steps]) / SECONDS_PER_YEAR
     rates = np.broadcast_to(np.asarray(interest, dtype=np.float64), stamps.shape)
+    names = (*COLUMNS, *(name for name in OPTIONAL if name in columns))
     return MarketBars(
-        table=jnp.asarray(np.stack([columns[name] for name in COLUMNS], axis=1)),
+        table=jnp.asarray(np.stack([columns[name] for name in names], axis=1)),
         per_bar=jnp.asarray(np.stack([rates, years], axis=1)),
+        finer=finer,
+        columns=names,
     )
+
+
+def _optional(
+    extra: Mapping[str, np.ndarray], shape: tuple[int, ...], state: np.ndarray
+) -> dict[str, np.ndarray]:
+    unknown = sorted(set(extra) - set(OPTIONAL))
+    if unknown:
+        raise ValueError(f"unknown column {unknown[0]!r}; known: {', '.join(OPTIONAL + FINER)}")
+    if ("rate_open" in extra) != ("rate_close" in extra):
+        raise ValueError("rate_open and rate_close come together")
+    found = {
+        name: np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
+        for name, values in extra.items()
+    }
+    for name, values in found.items():
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"{name} must be finite")
+        if name in ("split", "rate_open", "rate_close") and np.any(values <= 0.0):
+            raise ValueError(f"{name} must be positive")
+    if "volume" in found:
+        bare = (found["volume"] <= 0.0) & (state > BarState.MASKED)
+        if np.any(bare):
+            t, s = np.argwhere(bare)[0]
+            raise ValueError(
+                f"volume is {found['volume'][t, s]} on bar {t} of symbol {s}, which can trade: "
+                "slippage by participation needs a volume; declare one"
+            )
+    return found
+
+
+def _finer(extra: dict[str, np.ndarray], shape: tuple[int, ...]) -> Array | None:
+    """Take the finer bars out of ``extra``, [T, 2, S, K]."""
+    if not set(FINER) & set(extra):
+        return None
+    parts = [np.asarray(extra.pop(name), dtype=np.float64) for name in FINER]
+    if parts[0].shape[:2] != shape or parts[0].shape != parts[1].shape:
+        raise ValueError(f"finer_high and finer_low must both be [T, S, K] with [T, S] {shape}")
+    return jnp.asarray(np.stack(parts, axis=1))

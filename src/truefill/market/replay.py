@@ -35,16 +35,25 @@ def replay(
     Args:
         bars: T bars.
         params: limits and rules, one set or one an account.
-        orders: [T - 1, N, S]; row t is decided at the close of bar t.
-        lag: decision lag in bars; an order of row t fills at the open of bar t + lag.
+        orders: [T - 1, N, S]; row t is decided at the close of bar t. With a route they may wait
+            for a price; the bars then need maker_fee and session_end, the rules a fill_buffer.
+        lag: decision lag in bars; an order of row t is due at bar t + lag.
         record: what to keep of each bar 1 .. T - 1.
 
     Returns:
         What ``record`` returns, stacked over T - 1 bars.
+
+    Raises:
+        ValueError: orders with a route meet bars or rules that cannot take them.
     """
     _, count, symbols = orders.kind.shape
-    mark = jnp.broadcast_to(bars.table[0, 3], (count, symbols))
-    account = rules.open_account(params, count, symbols, lag, mark)
+    if orders.route is not None:
+        missing = {"maker_fee", "session_end"} - set(bars.columns)
+        if missing or params.fill_buffer is None:
+            what = ", ".join(sorted(missing)) or "params.fill_buffer"
+            raise ValueError(f"limit and stop orders need {what}")
+    mark = bars.mark(jnp.zeros(count, jnp.int32))
+    account = rules.open_account(params, count, symbols, lag, mark, routes=orders.route is not None)
 
     def one_bar(account: Account, xs: tuple[Array, Orders]) -> tuple[Account, Any]:
         t, due = xs

@@ -23,10 +23,10 @@ EQUITY_FLOOR = 1e-6
 
 
 class OrderKind(IntEnum):
-    """What an order's value means. All orders are market orders at the next permitted open."""
+    """What an order's value means, decoded against the account at the moment of the fill."""
 
     HOLD = 0
-    """Change nothing."""
+    """Change nothing; a working order keeps working."""
     WEIGHT = 1
     """Target weight: signed notional / equity."""
     SIDE = 2
@@ -34,7 +34,30 @@ class OrderKind(IntEnum):
     UNITS = 3
     """Target units."""
     NOTIONAL = 4
-    """Target signed notional in quote currency."""
+    """Target signed notional in account currency."""
+    CASH = 5
+    """Trade this share of the account's cash: buy where positive, sell where negative."""
+    POSITION = 6
+    """Change the position by this share of itself: -0.25 sells a quarter, -1 closes."""
+    REOPEN = 7
+    """Close what is held, then open this signed share of the cash. At the open only."""
+    REVERSE = 8
+    """Close what is held, then open |value| of the cash on the other side. At the open only."""
+    CANCEL = 9
+    """Cancel the working order; trade nothing."""
+
+
+class OrderType(IntEnum):
+    """When and at which price an order fills."""
+
+    OPEN = 0
+    """Market order at the open."""
+    CLOSE = 1
+    """Market order at the close."""
+    LIMIT = 2
+    """At its price or better, once the bar trades through it."""
+    STOP = 3
+    """A market order once the bar touches its price."""
 
 
 class BarState(IntEnum):
@@ -45,6 +68,8 @@ class BarState(IntEnum):
     NO_TRADE = 1
     """Orders are cancelled; stops, margin and marks work."""
     TRADABLE = 2
+    LAST = 3
+    """Tradable, and the symbol's last bar ever: what is held at its close is sold there."""
 
 
 class OrderStatus(IntEnum):
@@ -53,11 +78,25 @@ class OrderStatus(IntEnum):
     NONE = 0
     FILLED = 1
     NO_CHANGE = 2
+    """The account is where the order wants it."""
     MIN_HOLD = 3
     NOT_TRADABLE = 4
+    """A no-trade bar."""
     STOPPED = 5
+    """A stop, target or holding limit closed the position first."""
     BELOW_MINIMUM = 6
     NO_ROOM = 7
+    """No cash or leverage left."""
+    MASKED = 8
+    """The symbol has no bar."""
+    PARTIAL = 9
+    """Filled in part: room (beyond costs) or the bar's volume ran out."""
+    NO_VOLUME = 10
+    WORKING = 11
+    """Its price was not reached; it keeps waiting."""
+    EXPIRED = 12
+    """A day order whose price was not reached until the session's end."""
+    CANCELLED = 13
 
 
 class ExitReason(IntEnum):
@@ -72,6 +111,20 @@ class ExitReason(IntEnum):
     TRAILING_STOP = 6
     LIQUIDATION = 7
     RUIN = 8
+    SESSION_CAP = 9
+    """Sold at the session's last close down to the cap that holds then."""
+    DELISTED = 10
+
+
+class Route(NamedTuple):
+    """How orders reach the market, [N, S]. Without one, all are market orders at the open."""
+
+    type: Array
+    """OrderType, int32."""
+    price: Array
+    """Limit or stop price, quote currency, float64; 1 where the type has none."""
+    gtc: Array
+    """bool: good till cancelled; else a day order, which ends with the session."""
 
 
 class Orders(NamedTuple):
@@ -81,6 +134,8 @@ class Orders(NamedTuple):
     """OrderKind, int32 [N, S]."""
     value: Array
     """float64 [N, S]."""
+    route: Route | None = None
+    """None: market at the open, and no working orders are compiled."""
 
 
 class BarRow(NamedTuple):
@@ -106,6 +161,25 @@ class BarRow(NamedTuple):
     """Interest on borrowed cash, fraction a year, [N]."""
     years: Array
     """Time since the previous bar in years, [N]."""
+    maker_fee: Array | None = None
+    """Fraction of notional where a limit order rests and is filled."""
+    volume: Array | None = None
+    """Units the bar can take: volume x liquidity multiplier."""
+    funding: Array | None = None
+    """Paid by longs to shorts at this bar's open, fraction of the last mark's notional."""
+    dividend: Array | None = None
+    """Cash a unit (quote currency) to who held at the last close, at this bar's open."""
+    split: Array | None = None
+    """New units for an old one at this bar's open; 1 = none."""
+    rate_open: Array | None = None
+    """Account currency for one price unit (contract multiplier x exchange rate), at the open."""
+    rate_close: Array | None = None
+    """The same at the close; also used inside the bar."""
+    session_end: Array | None = None
+    """1.0 on the symbol's last bar of a session."""
+    finer_high: Array | None = None
+    """[N, S, K]: highs of K finer bars in time order; where there are fewer -NEVER, lows NEVER."""
+    finer_low: Array | None = None
 
 
 class MarketParams(NamedTuple):
@@ -114,7 +188,7 @@ class MarketParams(NamedTuple):
     one: Array
     """1.0, traced: dividing by it keeps XLA from fusing (and recomputing) across phases."""
     initial_balance: Array
-    """[N], quote currency."""
+    """[N], account currency."""
     cost_multiple: Array
     """[N], multiplies fee, spread, slippage, borrow and interest."""
     extra_slippage: Array
@@ -130,7 +204,7 @@ class MarketParams(NamedTuple):
     lot: Array
     """[N, S], units; 0 = any fraction."""
     min_notional: Array
-    """[N, S], quote currency."""
+    """[N, S], account currency."""
     band: Array
     """[N, S], weight."""
     min_hold: Array
@@ -159,6 +233,22 @@ class MarketParams(NamedTuple):
     """[N], equity / gross exposure."""
     ruin_fraction: Array
     """[N], share of initial_balance."""
+    fill_buffer: Array | None = None
+    """[N, S], fraction of price by which a bar must trade through a limit."""
+    impact: Array | None = None
+    """[N, S], slippage (fraction of price) of an order as large as the bar's volume."""
+    impact_exponent: Array | None = None
+    """[N, S], slippage = impact x participation ** exponent; 0.5 is the square-root law."""
+    max_participation: Array | None = None
+    """[N, S], largest share of the bar's volume an order may take."""
+    leverage_at_close: Array | None = None
+    """[N], gross exposure / equity allowed after the session's last close."""
+    weight_at_close: Array | None = None
+    """[N, S], the same for one symbol."""
+    derivative: Array | None = None
+    """[N, S], 1.0 where cash does not pay the notional (perpetual, future): no borrowing."""
+    temperature: Array | None = None
+    """Soft switches, for gradients only (``market.differentiable``); None = the market."""
 
 
 class Account(NamedTuple):
@@ -179,7 +269,7 @@ class Account(NamedTuple):
     flow: Array
     """[N, S], net cash flow of the open trade so far, all its costs included."""
     mark: Array
-    """[N, S], last mark."""
+    """[N, S], worth of a unit at the last mark, account currency."""
     held: Array
     """[N, S] int32, bars since the position was opened."""
     equity: Array
@@ -190,6 +280,8 @@ class Account(NamedTuple):
     """[N] int32, bars since the account was opened."""
     queue: Orders
     """Orders decided but not yet due, [L - 1, N, S]; the first is due next."""
+    working: Orders | None = None
+    """Limit and stop orders that wait for their price, [N, S]; None where orders have no route."""
 
 
 class Leg(NamedTuple):
@@ -198,6 +290,9 @@ class Leg(NamedTuple):
 
     units: Array
     price: Array
+    """Quote currency."""
+    notional: Array
+    """abs(units) x price x rate, account currency, like the costs and the profit."""
     fee: Array
     spread: Array
     """Spread and slippage paid against the reference price."""
@@ -214,17 +309,23 @@ class BarResult(NamedTuple):
     at_open: Leg
     """Gap stop, gapped target or maximum holding time."""
     order: Leg
-    """The order."""
+    """The order: at the open, at its price, or at the close."""
     in_bar: Leg
     """Stop or target inside the bar."""
+    at_cap: Leg | None
+    """Sales at the session's last close; None where no such cap is set."""
     at_end: Leg
-    """Liquidation or ruin."""
+    """Liquidation, delisting or ruin."""
     status: Array
     """OrderStatus, int32 [N, S]."""
     interest: Array
-    """[N], quote currency."""
+    """[N], account currency."""
     borrow: Array
-    """[N], quote currency."""
+    """[N], account currency."""
+    funding: Array | None
+    """[N], paid (negative: received); None where the bars carry none."""
+    dividends: Array | None
+    """[N], received (negative: paid by shorts)."""
     log_return: Array
     """[N], log of equity at this close / at the last."""
     turnover: Array
@@ -238,4 +339,6 @@ class BarResult(NamedTuple):
     written_off: Array
     """[N], negative equity the account did not have to pay."""
     ambiguous: Array
-    """[N, S] bool: stop and target both lay inside the bar; the worse was taken."""
+    """[N, S] bool: stop and target both lay inside the bar and the worse was taken."""
+    resolved: Array | None
+    """[N, S] bool: both lay inside and the finer bars said which came first."""

@@ -1,0 +1,157 @@
+"""The end of a bar: margin, orders at the close, the session's caps, delisting, ruin, the mark."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from truefill.market import gates
+from truefill.market.exits import Late
+from truefill.market.fills import Costs, close, exit_spread, trade, worth
+from truefill.market.gates import LOT_TOLERANCE
+from truefill.market.orders import Plan
+from truefill.market.types import (
+    EQUITY_FLOOR,
+    Account,
+    Array,
+    BarRow,
+    BarState,
+    ExitReason,
+    Leg,
+    MarketParams,
+)
+
+
+def close_marks(account: Account, row: BarRow) -> Array:
+    """Worth of a unit at this close; masked symbols keep their last mark."""
+    present = row.state > BarState.MASKED
+    return jnp.where(present, worth(row.close, row.rate_close), account.mark)
+
+
+def equity_floor(params: MarketParams) -> Array:
+    """Equity is never below this, [N]."""
+    return EQUITY_FLOOR * params.initial_balance
+
+
+def margin_call(account: Account, row: BarRow, params: MarketParams) -> tuple[Array, Array]:
+    """Gate [N]: equity at the adverse extremes is below maintenance; and those extremes [N, S]."""
+    adverse = jnp.where(account.units > 0.0, row.low, row.high)
+    marks = jnp.where(row.state > BarState.MASKED, worth(adverse, row.rate_close), account.mark)
+    gross = jnp.sum(jnp.abs(account.units) * marks, axis=-1)
+    worst = account.cash + jnp.sum(account.units * marks, axis=-1)
+    scale = jnp.where(gross > 0.0, gross, 1.0)
+    enough = gates.at_least(worst, params.maintenance * gross, scale, params.temperature)
+    return gates.both(gross > 0.0, gates.no(enough)), adverse
+
+
+def liquidate(
+    account: Account, called: Array, adverse: Array, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Leg]:
+    """Close everything that has a bar at its adverse extreme."""
+    live = (row.state > BarState.MASKED) & (account.units != 0.0)
+    out = gates.both(called[:, None], live)
+    price = _with_spread(account, adverse, row, costs, params)
+    reason = jnp.full(account.units.shape, ExitReason.LIQUIDATION)
+    paid = jnp.abs(adverse - price)
+    return close(account, out, reason, price, paid, row.rate_close, costs, params)
+
+
+def _with_spread(
+    account: Account, reference: Array, row: BarRow, costs: Costs, params: MarketParams
+) -> Array:
+    spread = exit_spread(account.units, row, costs, params)
+    return reference * (1.0 - jnp.sign(account.units) * spread)
+
+
+def has_caps(params: MarketParams) -> bool:
+    """Whether a cap at the session's end is set (static)."""
+    return params.leverage_at_close is not None or params.weight_at_close is not None
+
+
+def sell_excess(
+    account: Account, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Leg]:
+    """Step 9: at the session's last close, sell what exceeds the caps that hold then."""
+    assert row.session_end is not None
+    side = jnp.sign(account.units)
+    size = jnp.abs(account.units)
+    marks = close_marks(account, row)
+    unit = worth(row.close, row.rate_close)
+    ends = (row.session_end > 0.0) & (row.state >= BarState.TRADABLE) & (side != 0.0)
+    spread = exit_spread(account.units, row, costs, params)
+    cost = jnp.where(
+        side > 0.0,
+        1.0 - (1.0 - spread) * (1.0 - costs.fee),
+        (1.0 + spread) * (1.0 + costs.fee) - 1.0,
+    )
+    equity = account.cash + jnp.sum(account.units * marks, axis=-1)
+    notional = jnp.where(ends, size * unit, 0.0)
+    sold = jnp.zeros(size.shape)
+    if params.weight_at_close is not None:
+        cap = params.weight_at_close
+        excess = (notional - cap * equity[:, None]) / (1.0 - cap * cost)
+        sold = jnp.clip(excess, 0.0, notional)
+    if params.leverage_at_close is not None:
+        cap = params.leverage_at_close
+        left = equity - jnp.sum(sold * cost, axis=-1)
+        gross = jnp.sum(size * marks, axis=-1) - jnp.sum(sold, axis=-1)
+        rest = notional - sold
+        yields = jnp.sum(rest, axis=-1) - cap * jnp.sum(rest * cost, axis=-1)
+        share = (gross - cap * left) / jnp.where(yields > 0.0, yields, 1.0)
+        share = jnp.where(yields > 0.0, jnp.clip(share, 0.0, 1.0), 0.0)
+        sold = sold + share[:, None] * rest
+    units = jnp.where(sold >= notional, size, jnp.minimum(_lots_up(sold / unit, params), size))
+    units = jnp.where(ends & (sold > 0.0), units, 0.0)
+    plan = Plan(-side * units, jnp.zeros(size.shape), spread, jnp.zeros(size.shape), ends)
+    account, leg, _ = trade(
+        account, plan, row.close, None, row.rate_close, costs.fee, row, params,
+        ExitReason.SESSION_CAP,
+    )  # fmt: skip
+    return account, leg
+
+
+def _lots_up(units: Array, params: MarketParams) -> Array:
+    size = jnp.where(params.lot > 0.0, params.lot, 1.0)
+    lots = jnp.ceil(units / size - LOT_TOLERANCE) * size
+    return jnp.where(params.lot > 0.0, lots, units)
+
+
+def last_exit(
+    account: Account, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Leg]:
+    """Step 10: ruin closes everything that has a bar, delisting what trades for the last time."""
+    equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
+    limit = params.ruin_fraction * params.initial_balance
+    low = gates.at_least(limit, equity, params.initial_balance, params.temperature)
+    live = (row.state > BarState.MASKED) & (account.units != 0.0)
+    out = gates.both(gates.either(low[:, None], row.state >= BarState.LAST), live)
+    reason = jnp.where(gates.is_open(low)[:, None], ExitReason.RUIN, ExitReason.DELISTED)
+    price = _with_spread(account, row.close, row, costs, params)
+    paid = jnp.abs(row.close - price)
+    return close(account, out, reason, price, paid, row.rate_close, costs, params)
+
+
+def settle(account: Account, row: BarRow, params: MarketParams) -> tuple[Account, Array, Array]:
+    """Equity at the close with its floor. Returns account, ruined (bool [N]), written off [N]."""
+    equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
+    ruined = equity <= params.ruin_fraction * params.initial_balance
+    written_off = jnp.maximum(equity_floor(params) - equity, 0.0)
+    account = account._replace(cash=account.cash + written_off, equity=equity + written_off)
+    return account, ruined, written_off
+
+
+def mark(account: Account, row: BarRow, late: Late | None) -> Account:
+    """Step 11; best price and holding time move on completed bars of the symbol only."""
+    present = row.state > BarState.MASKED
+    side = jnp.sign(account.units)
+    high, low = row.high, row.low
+    if late is not None:
+        high = jnp.where(late.opened, row.close, high)
+        low = jnp.where(late.opened, row.close, low)
+    seen = jnp.where(side > 0.0, jnp.maximum(account.best, high), jnp.minimum(account.best, low))
+    in_market = present & (side != 0.0)
+    return account._replace(
+        mark=close_marks(account, row),
+        best=jnp.where(in_market, seen, account.best),
+        held=account.held + in_market.astype(jnp.int32),
+        peak=jnp.maximum(account.peak, account.equity),
+    )
