@@ -55,6 +55,13 @@ class MarketBars:
         """One column, [T, S]."""
         return self.table[:, self.columns.index(name)]
 
+    def at(self, t: int) -> MarketBars:
+        """Bar ``t`` alone."""
+        finer = None if self.finer is None else self.finer[t : t + 1]
+        return MarketBars(
+            self.table[t : t + 1], self.per_bar[t : t + 1], finer, columns=self.columns
+        )
+
     def mark(self, t: Array) -> Array:
         """Worth of a unit at the close of bar ``t`` (int32 [N]), account currency, [N, S]."""
         close = self.table[t, self.columns.index("close")]
@@ -82,6 +89,8 @@ def make_bars(
     state: np.ndarray | None = None,
     atr: np.ndarray | None = None,
     extra: Mapping[str, np.ndarray] | None = None,
+    previous_s: float | None = None,
+    previous_atr: np.ndarray | None = None,
 ) -> MarketBars:
     """Pack bars.
 
@@ -94,6 +103,9 @@ def make_bars(
         atr: average true range at the close of each bar, price units, [T, S].
         extra: optional columns by their name in ``BarRow``, scalar, [S] or [T, S]; finer_high and
             finer_low [T, S, K]. A rule whose column is absent is not compiled.
+        previous_s: start of the bar before the first, where bars arrive one by one; financing
+            of the first bar then counts from there.
+        previous_atr: average true range at the close of that bar, [S].
 
     Raises:
         ValueError: shapes disagree, times do not rise, a price is not positive and finite, a
@@ -114,7 +126,8 @@ def make_bars(
         if values.shape != shape or not np.all(np.isfinite(values) & (values > 0.0)):
             raise ValueError(f"{name} must be [T, S], finite and positive")
     atr = np.zeros(shape) if atr is None else np.asarray(atr, dtype=np.float64)
-    columns["atr"] = np.concatenate([atr[:1], atr[:-1]])
+    before = atr[0] if previous_atr is None else np.asarray(previous_atr, dtype=np.float64)
+    columns["atr"] = np.concatenate([before[None], atr[:-1]])
     columns["state"] = (
         np.full(shape, float(BarState.TRADABLE)) if state is None else state.astype(np.float64)
     )
@@ -123,7 +136,10 @@ def make_bars(
     extra = dict(extra or {})
     finer = _finer(extra, shape)
     columns |= _optional(extra, shape, columns["state"])
-    years = np.concatenate([[0.0], steps]) / SECONDS_PER_YEAR
+    first = 0.0 if previous_s is None else float(stamps[0]) - previous_s
+    if first < 0.0:
+        raise ValueError("previous_s lies after the first bar")
+    years = np.concatenate([[first], steps]) / SECONDS_PER_YEAR
     rates = np.broadcast_to(np.asarray(interest, dtype=np.float64), stamps.shape)
     names = (*COLUMNS, *(name for name in OPTIONAL if name in columns))
     return MarketBars(

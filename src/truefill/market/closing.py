@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from truefill.market import gates
 from truefill.market.exits import Late
 from truefill.market.fills import Costs, close, exit_spread, trade, worth
-from truefill.market.gates import LOT_TOLERANCE
+from truefill.market.gates import LOT_TOLERANCE, cut, cut_gate
 from truefill.market.orders import Plan
 from truefill.market.types import (
     EQUITY_FLOOR,
@@ -19,6 +19,9 @@ from truefill.market.types import (
     Leg,
     MarketParams,
 )
+
+DUST = 1e-12
+"""A cap's sale of less than this share of the position is none; one that leaves less takes all."""
 
 
 def close_marks(account: Account, row: BarRow) -> Array:
@@ -40,26 +43,7 @@ def margin_call(account: Account, row: BarRow, params: MarketParams) -> tuple[Ar
     worst = account.cash + jnp.sum(account.units * marks, axis=-1)
     scale = jnp.where(gross > 0.0, gross, 1.0)
     enough = gates.at_least(worst, params.maintenance * gross, scale, params.temperature)
-    return gates.both(gross > 0.0, gates.no(enough)), adverse
-
-
-def liquidate(
-    account: Account, called: Array, adverse: Array, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Leg]:
-    """Close everything that has a bar at its adverse extreme."""
-    live = (row.state > BarState.MASKED) & (account.units != 0.0)
-    out = gates.both(called[:, None], live)
-    price = _with_spread(account, adverse, row, costs, params)
-    reason = jnp.full(account.units.shape, ExitReason.LIQUIDATION)
-    paid = jnp.abs(adverse - price)
-    return close(account, out, reason, price, paid, row.rate_close, costs, params)
-
-
-def _with_spread(
-    account: Account, reference: Array, row: BarRow, costs: Costs, params: MarketParams
-) -> Array:
-    spread = exit_spread(account.units, row, costs, params)
-    return reference * (1.0 - jnp.sign(account.units) * spread)
+    return cut_gate(gates.both(gross > 0.0, gates.no(enough)), params), adverse
 
 
 def has_caps(params: MarketParams) -> bool:
@@ -88,8 +72,9 @@ def sell_excess(
     sold = jnp.zeros(size.shape)
     if params.weight_at_close is not None:
         cap = params.weight_at_close
-        excess = (notional - cap * equity[:, None]) / (1.0 - cap * cost)
-        sold = jnp.clip(excess, 0.0, notional)
+        per_sale = 1.0 - cap * cost
+        excess = (notional - cap * equity[:, None]) / jnp.where(per_sale > 0.0, per_sale, 1.0)
+        sold = jnp.where(per_sale > 0.0, jnp.clip(excess, 0.0, notional), 0.0)
     if params.leverage_at_close is not None:
         cap = params.leverage_at_close
         left = equity - jnp.sum(sold * cost, axis=-1)
@@ -99,8 +84,10 @@ def sell_excess(
         share = (gross - cap * left) / jnp.where(yields > 0.0, yields, 1.0)
         share = jnp.where(yields > 0.0, jnp.clip(share, 0.0, 1.0), 0.0)
         sold = sold + share[:, None] * rest
-    units = jnp.where(sold >= notional, size, jnp.minimum(_lots_up(sold / unit, params), size))
-    units = jnp.where(ends & (sold > 0.0), units, 0.0)
+    units = jnp.minimum(_lots_up(sold / unit, params), size)
+    dust = jnp.maximum(LOT_TOLERANCE * params.lot, DUST * size)
+    units = jnp.where(size - units <= dust, size, units)
+    units = jnp.where(ends & (sold / unit > dust), units, 0.0)
     plan = Plan(-side * units, jnp.zeros(size.shape), spread, jnp.zeros(size.shape), ends)
     account, leg, _ = trade(
         account, plan, row.close, None, row.rate_close, costs.fee, row, params,
@@ -115,24 +102,44 @@ def _lots_up(units: Array, params: MarketParams) -> Array:
     return jnp.where(params.lot > 0.0, lots, units)
 
 
-def last_exit(
-    account: Account, row: BarRow, costs: Costs, params: MarketParams
+def forced_exit(
+    account: Account,
+    called: Array | None,
+    adverse: Array,
+    row: BarRow,
+    costs: Costs,
+    params: MarketParams,
+    *,
+    at_close: bool,
 ) -> tuple[Account, Leg]:
-    """Step 10: ruin closes everything that has a bar, delisting what trades for the last time."""
-    equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
-    limit = params.ruin_fraction * params.initial_balance
-    low = gates.at_least(limit, equity, params.initial_balance, params.temperature)
+    """Steps 7 and 10: a margin call (gate [N]; None = settled before) closes everything that has a
+    bar at its adverse extreme, and, where ``at_close``, ruin everything that has one at the close,
+    and delisting what trades for the last time."""
     live = (row.state > BarState.MASKED) & (account.units != 0.0)
-    out = gates.both(gates.either(low[:, None], row.state >= BarState.LAST), live)
-    reason = jnp.where(gates.is_open(low)[:, None], ExitReason.RUIN, ExitReason.DELISTED)
-    price = _with_spread(account, row.close, row, costs, params)
-    paid = jnp.abs(row.close - price)
+    ends = jnp.zeros(live.shape, bool)
+    reason = jnp.full(live.shape, ExitReason.LIQUIDATION)
+    if at_close:
+        equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
+        limit = params.ruin_fraction * params.initial_balance
+        low = gates.at_least(limit, equity, params.initial_balance, params.temperature)
+        ends = gates.either(low[:, None], row.state >= BarState.LAST)
+        reason = jnp.where(gates.is_open(low)[:, None], ExitReason.RUIN, ExitReason.DELISTED)
+    reference = row.close
+    if called is not None:
+        ends = gates.either(ends, called[:, None])
+        hard = gates.is_open(called)[:, None]
+        reason = jnp.where(hard, ExitReason.LIQUIDATION, reason)
+        reference = jnp.where(hard, adverse, row.close)
+    spread = exit_spread(account.units, row, costs, params)
+    price = reference * (1.0 - jnp.sign(account.units) * spread)
+    paid = jnp.abs(reference - price)
+    out = gates.both(ends, live)
     return close(account, out, reason, price, paid, row.rate_close, costs, params)
 
 
 def settle(account: Account, row: BarRow, params: MarketParams) -> tuple[Account, Array, Array]:
     """Equity at the close with its floor. Returns account, ruined (bool [N]), written off [N]."""
-    equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
+    equity = cut(account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1), params)
     ruined = equity <= params.ruin_fraction * params.initial_balance
     written_off = jnp.maximum(equity_floor(params) - equity, 0.0)
     account = account._replace(cash=account.cash + written_off, equity=equity + written_off)

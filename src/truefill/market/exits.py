@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.fills import Costs, cancel, cancel_all, close, exit_spread, merge, no_leg
+from truefill.market.fills import Costs, cancel, close, exit_spread
+from truefill.market.gates import cut, cut_gate
 from truefill.market.stops import levels
 from truefill.market.types import (
     Account,
@@ -40,92 +40,73 @@ class InBar(NamedTuple):
     resolved: Array | None
 
 
+class AtOpen(NamedTuple):
+    """What happened at the open before the orders, [N, S]."""
+
+    leg: Leg
+    exited: Array
+    """bool: an exit that no order asked for."""
+    status: Array
+    """OrderStatus of a REOPEN or REVERSE that is due, int32: FILLED where it closed, MIN_HOLD where
+    it was held back, else NONE."""
+
+
 def exit_at_open(
-    account: Account, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Leg, Array]:
-    """A stop that the gap jumped over fills at the open, a target at its level; then the maximum
-    holding time, which needs a tradable bar. Also returns where there was an exit, bool."""
+    account: Account, due: Orders, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Orders, AtOpen]:
+    """Step 3. A stop that the gap jumped over fills at the open, a target at its level; then the
+    maximum holding time and the close that a due REOPEN or REVERSE begins with, which need a
+    tradable bar. Returns the orders too: REVERSE is REOPEN then, and HOLD where held back."""
     side = jnp.sign(account.units)
+    held = side != 0.0
     level = levels(account, params)
     temperature = params.temperature
-    live = (row.state > BarState.MASKED) & (side != 0.0)
+    live = (row.state > BarState.MASKED) & held
     beyond_stop = gates.at_least(0.0, side * (row.open - level.stop), row.open, temperature)
     beyond_target = gates.at_least(side * (row.open - level.target), 0.0, row.open, temperature)
-    stop = gates.both(live, beyond_stop)
-    target = gates.both(live, gates.no(stop), beyond_target)
-    aged = (row.state >= BarState.TRADABLE) & (side != 0.0) & (account.held >= params.max_hold)
-    out = gates.either(gates.either(stop, target), aged)
+    stop = cut_gate(gates.both(live, beyond_stop), params)
+    target = cut_gate(gates.both(live, gates.no(stop), beyond_target), params)
+    tradable = (row.state >= BarState.TRADABLE) & held
+    aged = tradable & (account.held >= params.max_hold)
+    forced = gates.either(gates.either(stop, target), aged)
+    exited = cut_gate(gates.is_open(forced), params)
+
+    reverse = due.kind == OrderKind.REVERSE
+    anew = (reverse | (due.kind == OrderKind.REOPEN)) & tradable & ~exited
+    held_back = anew & (account.held < params.min_hold)
+    closes = cut_gate(anew & ~held_back, params)
+    due = Orders(
+        kind=jnp.where(reverse, OrderKind.REOPEN, due.kind),
+        value=jnp.where(reverse, -side * jnp.abs(due.value), due.value),
+        route=due.route,
+    )
+    due = cancel(due, held_back | exited)
+    due = due._replace(kind=cut(due.kind, params))
+    status = jnp.where(held_back, OrderStatus.MIN_HOLD, OrderStatus.NONE)
+    status = jnp.where(closes, OrderStatus.FILLED, status).astype(jnp.int32)
+
+    of_orders = jnp.where(aged, ExitReason.MAX_HOLD, ExitReason.ORDER)
     reason = jnp.where(
         gates.is_open(stop),
         ExitReason.GAP_STOP,
-        jnp.where(gates.is_open(target), ExitReason.TAKE_PROFIT, ExitReason.MAX_HOLD),
+        jnp.where(gates.is_open(target), ExitReason.TAKE_PROFIT, of_orders),
     )
     spread = exit_spread(account.units, row, costs, params)
     worse = row.open * (1.0 - side * spread)
     price = gates.pick(target, level.target, worse)
     paid = jnp.where(gates.is_open(target), 0.0, jnp.abs(row.open - worse))
+    out = gates.either(forced, closes)
     account, leg = close(account, out, reason, price, paid, row.rate_open, costs, params)
-    return account, leg, gates.is_open(out)
+    return account, due, AtOpen(leg, exited, status)
 
 
-def reopen(
-    account: Account, due: Orders, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Orders, Leg, Array]:
-    """The close that a due REOPEN or REVERSE begins with; REVERSE becomes REOPEN.
-
-    Returns the account, the orders (HOLD where min-hold forbids), the leg, and OrderStatus int32:
-    FILLED where it closed, MIN_HOLD where it was held back, NONE elsewhere.
-    """
-    side = jnp.sign(account.units)
-    reverse = due.kind == OrderKind.REVERSE
-    value = jnp.where(reverse, -side * jnp.abs(due.value), due.value)
-    anew = reverse | (due.kind == OrderKind.REOPEN)
-    kind = jnp.where(reverse, OrderKind.REOPEN, due.kind)
-    acts = anew & (side != 0.0) & (row.state >= BarState.TRADABLE)
-    held_back = acts & (account.held < params.min_hold)
-    out = acts & ~held_back
-    spread = exit_spread(account.units, row, costs, params)
-    price = row.open * (1.0 - side * spread)
-    reason = jnp.full(side.shape, ExitReason.ORDER)
-    paid = jnp.abs(row.open - price)
-    account, leg = close(account, out, reason, price, paid, row.rate_open, costs, params)
-    due = cancel(due._replace(kind=kind, value=value), held_back)
-    status = jnp.where(held_back, OrderStatus.MIN_HOLD, OrderStatus.NONE)
-    return account, due, leg, jnp.where(out, OrderStatus.FILLED, status).astype(jnp.int32)
-
-
-def exits_at_open(
-    account: Account, due: Orders, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Orders, Leg, Array]:
-    """Step 3: exits at the open, what they cancel, and the close of a REOPEN.
-
-    The status is STOPPED, FILLED or MIN_HOLD as above, else NONE.
-    """
-    account, leg, exited = exit_at_open(account, row, costs, params)
-    waiting = due.kind != OrderKind.HOLD
-    if account.working is not None:
-        waiting = waiting | (account.working.kind != OrderKind.HOLD)
-    stopped = jnp.where(exited & waiting, OrderStatus.STOPPED, OrderStatus.NONE).astype(jnp.int32)
-    due = cancel(due, exited)
-    account = cancel_all(account, exited)
-    anew = (due.kind == OrderKind.REOPEN) | (due.kind == OrderKind.REVERSE)
-
-    def act(account: Account, due: Orders) -> tuple[Account, Orders, Leg, Array]:
-        return reopen(account, due, row, costs, params)
-
-    def skip(account: Account, due: Orders) -> tuple[Account, Orders, Leg, Array]:
-        return account, due, no_leg(account.units), jnp.zeros_like(stopped)
-
-    account, due, closed, status = jax.lax.cond(jnp.any(anew), act, skip, account, due)
-    return account, due, merge(leg, closed), stopped + status
-
-
-def stop_inside(account: Account, row: BarRow, params: MarketParams) -> Array:
-    """bool [N, S]: the bar reaches the stop of the position held now."""
+def stop_inside(account: Account, row: BarRow, params: MarketParams) -> tuple[Array, Array]:
+    """bool [N, S]: the bar reaches the stop of the position held now; and the stop's price."""
     side = jnp.sign(account.units)
     worst = jnp.where(side > 0.0, row.low, row.high)
     live = (row.state > BarState.MASKED) & (side != 0.0)
-    return live & (side * (worst - levels(account, params).stop) <= 0.0)
+    stop = levels(account, params).stop
+    return live & (side * (worst - stop) <= 0.0), stop
 
 
 def exit_in_bar(
@@ -142,7 +123,8 @@ def exit_in_bar(
         best = jnp.where(late.limit, row.close, best)
     reached_stop = gates.at_least(0.0, side * (worst - level.stop), row.open, temperature)
     reached_target = gates.at_least(side * (best - level.target), 0.0, row.open, temperature)
-    stop, target = gates.both(live, reached_stop), gates.both(live, reached_target)
+    stop = cut_gate(gates.both(live, reached_stop), params)
+    target = cut_gate(gates.both(live, reached_target), params)
     together = gates.is_open(stop) & gates.is_open(target)
     ambiguous, resolved = together, None
     if late is not None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.orders import Plan, impact
+from truefill.market.gates import cut, cut_gate
+from truefill.market.orders import Plan, with_impact
 from truefill.market.stops import distances
 from truefill.market.types import (
     Account,
@@ -54,12 +55,6 @@ def costs_of(row: BarRow, params: MarketParams) -> Costs:
     )
 
 
-def cut(x: Array, params: MarketParams) -> Array:
-    """Phase boundary: x / 1.0 is exact, and XLA computes a division once instead of once in every
-    fusion that needs it (``docs/decisions/0001-engine.md``)."""
-    return (x / params.one).astype(x.dtype)
-
-
 def worth(price: Array, rate: Array | None) -> Array:
     """Account currency for a unit at ``price``; without a rate they are the same."""
     return price if rate is None else price * rate
@@ -83,7 +78,7 @@ def exit_spread(units: Array, row: BarRow, costs: Costs, params: MarketParams) -
     """Half spread + slippage + the impact of selling the whole position, fraction of price."""
     if costs.impact is None:
         return costs.spread
-    return costs.spread + impact(jnp.abs(units), costs.impact, row, params)
+    return with_impact(costs.spread, jnp.abs(units), costs.impact, row, params)
 
 
 def close(
@@ -98,7 +93,7 @@ def close(
 ) -> tuple[Account, Leg]:
     """Close positions where the gate ``out`` is open, at ``price``; ``paid`` = spread per unit."""
     soft = out.dtype != jnp.bool_
-    out = out if soft else cut(out.astype(jnp.float64), params) != 0.0
+    out = cut_gate(out, params)
     units = gates.pick(out, account.units, 0.0)
     price = cut(price if soft else jnp.where(out, price, 0.0), params)
     notional = jnp.abs(units) * worth(price, rate)
@@ -157,7 +152,7 @@ def trade(
     fee_add = gates.magnitude(add, scale, temperature) * value * fee
     flow_reduce = -reduce * value - fee_reduce
     flow_add = -add * value - fee_add
-    kept = account.units + reduce
+    kept = cut(account.units + reduce, params)
     ended = (account.units != 0.0) & (kept == 0.0)
     opened = (add != 0.0) & (ended | (account.units == 0.0))
     size = jnp.abs(kept) + jnp.abs(add)

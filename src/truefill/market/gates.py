@@ -10,12 +10,35 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from truefill.market.types import Array
+from truefill.market.types import Array, MarketParams
 
 Temperature = Array | None
 Value = Array | float
 LOT_TOLERANCE = 1e-9
 """Lots this close to the next whole one count as whole: last-bit noise never flips a lot."""
+
+
+def refuse_soft(params: MarketParams) -> None:
+    """Raise ``ValueError`` for soft parameters: nothing soft is ever reported."""
+    if params.temperature is not None:
+        raise ValueError(
+            "these market parameters have a temperature: soft fills are for gradients only "
+            "(market.differentiable); replay with the hard market to report"
+        )
+
+
+def cut(x: Array, params: MarketParams) -> Array:
+    """Phase boundary: x / 1.0 is exact, and XLA computes a division once instead of once in every
+    fusion that needs it (``docs/decisions/0001-engine.md``)."""
+    return (x / params.one).astype(x.dtype)
+
+
+def cut_gate(gate: Array, params: MarketParams) -> Array:
+    """``cut`` for a gate. XLA makes convert(bool) / one a choice between two scalars, and computes
+    the gate again wherever it is used; with a traced number in place of the 1 it cannot."""
+    if gate.dtype != jnp.bool_:
+        return gate
+    return cut(jnp.where(gate, params.one, 0.0), params) != 0.0
 
 
 def at_least(x: Value, y: Value, scale: Value, temperature: Temperature) -> Array:

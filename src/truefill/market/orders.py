@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.gates import LOT_TOLERANCE
+from truefill.market.gates import LOT_TOLERANCE, cut
 from truefill.market.types import (
     Account,
     Array,
@@ -19,7 +19,10 @@ from truefill.market.types import (
 )
 
 ROOM_TOLERANCE = 1e-9
-"""Room below this share of leverage x equity is none: last-bit noise never opens a trade."""
+"""Room below this share of leverage x equity is none, nor is cash below this share of equity:
+last-bit noise never opens a trade."""
+MOST_SPREAD = 0.9
+"""Slippage by participation never takes more than this share of the price."""
 RELATIVE = (OrderKind.CASH, OrderKind.POSITION)
 """Kinds whose value is a change: a negative one is a sale, not a short."""
 
@@ -63,7 +66,8 @@ def target_units(
     may_short = params.allow_short > 0.0
     value = jnp.where(may_short | relative | (value > 0.0), value, 0.0)
     wealth = jnp.maximum(equity, 0.0)[:, None]
-    cash = jnp.maximum(account.cash, 0.0)[:, None]
+    cash = account.cash[:, None]
+    cash = jnp.where(cash > ROOM_TOLERANCE * wealth, cash, 0.0)
     weight_now = account.units * worth / jnp.where(wealth > 0.0, wealth, 1.0)
     banded = (kind == OrderKind.WEIGHT) & (value != 0.0) & (wealth > 0.0)
     capped = jnp.clip(value, -params.max_weight, params.max_weight)
@@ -122,7 +126,8 @@ def plan_orders(
     waits = (side != 0.0) & (side * wanted < side * units) & (account.held < params.min_hold)
     waits = waits & let_through
     moves = let_through & ~waits & (wanted != units)
-    wanted = jnp.where(moves, wanted, units) / params.one
+    wanted = cut(jnp.where(moves, wanted, units), params)
+    moves = wanted != units
 
     same_side = side * wanted > LOT_TOLERANCE * params.lot
     closes = (side != 0.0) & ~same_side & moves
@@ -133,7 +138,8 @@ def plan_orders(
         closes | (side == 0.0), jnp.abs(wanted), jnp.maximum(jnp.abs(wanted) - jnp.abs(units), 0.0)
     )
     more = jnp.where(moves, more, 0.0)
-    out, more, cut = _within_volume(out, more, worth, row, params)
+    out, more, thin = _within_volume(out, more, worth, row, params)
+    out, more = cut(out, params), cut(more, params)
 
     direction = jnp.sign(wanted)
     leverage = params.max_leverage
@@ -143,7 +149,7 @@ def plan_orders(
     spread = quote.spread
     if quote.impact is not None:
         fits = jnp.minimum(costless / jnp.where(asked_notional > 0.0, asked_notional, 1.0), 1.0)
-        spread = spread + impact(out + more * fits[:, None], quote.impact, row, params)
+        spread = with_impact(spread, out + more * fits[:, None], quote.impact, row, params)
     sell = 1.0 - (1.0 - spread) * (1.0 - quote.fee)
     buy = (1.0 + spread) * (1.0 + quote.fee) - 1.0
     cost_out = jnp.where(side > 0.0, sell, buy)
@@ -152,24 +158,27 @@ def plan_orders(
     need = jnp.sum(more * worth * (1.0 + jnp.reshape(leverage, (-1, 1)) * cost_more), axis=-1)
     room = leverage * left - gross
     room = jnp.where(room > ROOM_TOLERANCE * leverage * left, jnp.maximum(room, 0.0), 0.0)
-    scale = jnp.minimum(room / jnp.where(need > 0.0, need, 1.0), 1.0) / params.one
+    scale = cut(jnp.minimum(room / jnp.where(need > 0.0, need, 1.0), 1.0), params)
     fitted = whole_lots(more * scale[:, None], params)
     added = large_enough(fitted, worth, params)
 
     crowded = asked_notional > costless * (1.0 + ROOM_TOLERANCE)
-    status = _status(moves, waits, out, more, fitted, added, cut, crowded[:, None])
+    status = _status(moves, waits, out, more, fitted, added, thin, crowded[:, None])
     return Plan(-side * out, direction * added, spread, status, waits)
 
 
-def impact(units: Array, scale: Array, row: BarRow, params: MarketParams) -> Array:
-    """Slippage of trading ``units`` >= 0 in this bar's volume, fraction of price, [N, S].
+def with_impact(
+    spread: Array, units: Array, impact: Array, row: BarRow, params: MarketParams
+) -> Array:
+    """``spread`` plus the slippage of ``units`` >= 0 in this bar's volume, fraction of price.
 
-    Zero where there is no volume: such bars are masked (``make_bars`` sees to it).
+    No slippage where there is no volume: such bars are masked (``make_bars`` sees to it).
     """
     assert row.volume is not None and params.impact_exponent is not None
     share = units / jnp.where(row.volume > 0.0, row.volume, 1.0)
     safe = jnp.where(share > 0.0, share, 1.0)
-    return jnp.where(share > 0.0, scale * safe**params.impact_exponent, 0.0)
+    own = jnp.where(share > 0.0, impact * safe**params.impact_exponent, 0.0)
+    return jnp.minimum(spread + own, MOST_SPREAD)
 
 
 def _within_volume(
@@ -194,15 +203,15 @@ def _status(
     more: Array,
     fitted: Array,
     added: Array,
-    cut: Array,
+    thin: Array,
     crowded: Array,
 ) -> Array:
-    short_of = cut | (crowded & (more > 0.0))
+    short_of = thin | (crowded & (more > 0.0))
     filled = jnp.where(short_of, OrderStatus.PARTIAL, OrderStatus.FILLED)
     refused = jnp.where(
         (more > 0.0) & (fitted == 0.0), OrderStatus.NO_ROOM, OrderStatus.BELOW_MINIMUM
     )
-    refused = jnp.where(cut, OrderStatus.NO_VOLUME, refused)
+    refused = jnp.where(thin, OrderStatus.NO_VOLUME, refused)
     status = jnp.where((out > 0.0) | (added > 0.0), filled, refused)
     status = jnp.where(moves, status, OrderStatus.NO_CHANGE)
     return jnp.where(waits, OrderStatus.MIN_HOLD, status).astype(jnp.int32)

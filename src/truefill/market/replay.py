@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from truefill.market import rules
 from truefill.market.bars import MarketBars
+from truefill.market.closing import has_caps
+from truefill.market.gates import refuse_soft
 from truefill.market.types import Account, Array, BarResult, MarketParams, Orders
 
 Record = Callable[[Account, BarResult], Any]
@@ -26,7 +28,6 @@ def equity_only(account: Account, result: BarResult) -> Array:
     return account.equity
 
 
-@partial(jax.jit, static_argnames=("lag", "record"))
 def replay(
     bars: MarketBars, params: MarketParams, orders: Orders, *, lag: int, record: Record = everything
 ) -> Any:
@@ -44,14 +45,25 @@ def replay(
         What ``record`` returns, stacked over T - 1 bars.
 
     Raises:
-        ValueError: orders with a route meet bars or rules that cannot take them.
+        ValueError: the orders meet bars or rules that cannot take them, or the rules are soft.
     """
+    refuse_soft(params)
+    return scan_orders(bars, params, orders, lag=lag, record=record)
+
+
+@partial(jax.jit, static_argnames=("lag", "record"))
+def scan_orders(
+    bars: MarketBars, params: MarketParams, orders: Orders, *, lag: int, record: Record
+) -> Any:
+    """``replay`` for hard or soft rules; see there."""
     _, count, symbols = orders.kind.shape
     if orders.route is not None:
         missing = {"maker_fee", "session_end"} - set(bars.columns)
         if missing or params.fill_buffer is None:
             what = ", ".join(sorted(missing)) or "params.fill_buffer"
             raise ValueError(f"limit and stop orders need {what}")
+    if has_caps(params) and "session_end" not in bars.columns:
+        raise ValueError("caps at the session's end need the column session_end")
     mark = bars.mark(jnp.zeros(count, jnp.int32))
     account = rules.open_account(params, count, symbols, lag, mark, routes=orders.route is not None)
 

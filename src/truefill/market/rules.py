@@ -7,17 +7,16 @@ numbers in brackets are its steps. Rules whose arrays are absent (None) are not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from truefill.market import closing, gates, working
-from truefill.market.carry import corporate_actions, finance
-from truefill.market.exits import exit_in_bar, exits_at_open
-from truefill.market.fills import Costs, cancel, cancel_all, costs_of, cut, merge, no_leg, trade
-from truefill.market.fills import worth as worth_of
+from truefill.market.carry import Carry, corporate_actions, finance
+from truefill.market.exits import Late, exit_at_open, exit_in_bar
+from truefill.market.fills import Costs, cancel, cancel_all, costs_of, merge, trade, worth
+from truefill.market.gates import cut
 from truefill.market.orders import Quote, plan_orders, target_units
 from truefill.market.types import (
     Account,
@@ -77,84 +76,169 @@ def _no_orders(shape: tuple[int, ...], routes: bool) -> Orders:
     return Orders(none, jnp.zeros(shape), route)
 
 
+class Open(NamedTuple):
+    """The bar after its open (steps 0 to 4)."""
+
+    due: Orders
+    at_open: Leg
+    order: Leg
+    status: Array
+    marks: Array
+    """Worth of a unit at the open, [N, S]."""
+    equity: Array
+    """Before the orders, [N]."""
+    carry: Carry
+
+
+class Inside(NamedTuple):
+    """The bar before its close (steps 5 to 7)."""
+
+    order: Leg
+    in_bar: Leg
+    liquidation: Leg | None
+    """None where margin is settled with ruin, at the end."""
+    called: Array
+    """Gate [N]: below maintenance at the adverse extremes."""
+    adverse: Array
+    status: Array
+    stopped: Array
+    """bool [N, S]: what was due at the close is cancelled."""
+    late: Late | None
+    ambiguous: Array
+    resolved: Array | None
+
+
 def step(
     account: Account, orders: Orders, row: BarRow, params: MarketParams
 ) -> tuple[Account, BarResult]:
     """One bar for N accounts over S symbols."""
     before = account
     costs = costs_of(row, params)
-    account, orders, row, dividends = corporate_actions(account, orders, row)  # [0]
-    account, carry = finance(account, row, params)  # [1]
-    account, due, status = _due_orders(account, orders, before, params)  # [2]
-    account, due, at_open, early = exits_at_open(account, due, row, costs, params)  # [3]
-    present = row.state > BarState.MASKED
-    marks = jnp.where(present, worth_of(row.open, row.rate_open), account.mark)
-    equity_open = cut(account.cash + jnp.sum(account.units * marks, axis=-1), params)
-    opening = due
-    if due.route is not None:
-        opening = cancel(due, due.route.type != OrderType.OPEN)
-    account, order, filled = _market_orders(  # [4]
-        account, opening, row.open, row.rate_open, marks, equity_open, row, costs, params
+    account, row, start = _at_open(account, orders, row, costs, params)
+    account, inside = _inside(account, start, row, costs, params)
+    account, order, at_cap, last, status, late = _at_close(
+        account, start, inside, row, costs, params
     )
-    closed_anew = (early == OrderStatus.FILLED) & (filled == OrderStatus.NO_CHANGE)
-    status = _latest(status, early, jnp.where(closed_anew, early, filled))
-    late, overtaken = None, None
-    if account.working is not None:  # [5]
-        account, leg, filled, late, overtaken = working.fill_working(
-            account, marks, row, costs, params
-        )
-        order, status = merge(order, leg), _latest(status, filled)
-    account, in_bar, known = exit_in_bar(account, row, late, costs, params)  # [6]
-    stopped = in_bar.reason != ExitReason.NONE
-    account, liquidation, called = _margin(account, row, costs, params)  # [7]
-    stopped = stopped | jnp.any(liquidation.reason != ExitReason.NONE, axis=-1)[:, None]
-    if account.working is not None:
-        waiting = account.working.kind != OrderKind.HOLD
-        status = jnp.where(stopped & waiting, OrderStatus.STOPPED, status)
-    account = cancel_all(account, stopped)
-    at_cap = None
-    if due.route is not None:  # [8]
-        last_orders = cancel(due, due.route.type != OrderType.CLOSE)
-        overruled = stopped & (last_orders.kind != OrderKind.HOLD)
-        status = jnp.where(overruled, OrderStatus.STOPPED, status)
-        last_orders = cancel(last_orders, stopped)
-        account, leg, filled = _at_close(account, last_orders, row, costs, params)
-        order, status = merge(order, leg), _latest(status, filled)
-    if closing.has_caps(params):  # [9]
-        account, at_cap = closing.sell_excess(account, row, costs, params)
-    account, last = _rarely(  # [10]
-        params, _anything_ends(account, row, params), closing.last_exit, account, row, costs, params
-    )
-    shut = jnp.any(last.reason == ExitReason.RUIN, axis=-1)[:, None]
-    account = cancel_all(account, jnp.broadcast_to(shut, present.shape))
     account, ruined, written_off = closing.settle(account, row, params)
     account = closing.mark(account, row, late)  # [11]
     if account.working is not None:
         account, status = working.end_of_bar(account, row, status)
-    at_end = merge(liquidation, last)
-    legs = (at_open, order, in_bar, at_end) if at_cap is None else (
-        at_open, order, in_bar, at_cap, at_end)  # fmt: skip
+    at_end = last if inside.liquidation is None else merge(inside.liquidation, last)
+    legs = (start.at_open, order, inside.in_bar, at_end)
+    traded = sum(leg.notional for leg in (legs if at_cap is None else (*legs, at_cap)))
+    wealth = jnp.maximum(start.equity, closing.equity_floor(params))
     result = BarResult(
-        at_open=at_open,
+        at_open=start.at_open,
         order=order,
-        in_bar=in_bar,
+        in_bar=inside.in_bar,
         at_cap=at_cap,
         at_end=at_end,
         status=status,
-        interest=carry.interest,
-        borrow=carry.borrow,
-        funding=carry.funding,
-        dividends=dividends,
+        interest=start.carry.interest,
+        borrow=start.carry.borrow,
+        funding=start.carry.funding,
+        dividends=start.carry.dividends,
         log_return=jnp.log(account.equity / before.equity),
-        turnover=_turnover(legs, equity_open, params),
+        turnover=jnp.sum(traded, axis=-1) / wealth,
         drawdown=1.0 - account.equity / account.peak,
-        liquidated=called,
+        liquidated=gates.is_open(inside.called),
         ruined=ruined,
         written_off=written_off,
-        ambiguous=known.ambiguous if overtaken is None else known.ambiguous | overtaken,
-        resolved=known.resolved,
+        ambiguous=inside.ambiguous,
+        resolved=inside.resolved,
     )
     return account, result
+
+
+def _at_open(
+    account: Account, orders: Orders, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, BarRow, Open]:
+    """Steps 0 to 4. The row comes back in the prices of after a split."""
+    dead = (account.equity <= params.ruin_fraction * params.initial_balance)[:, None]
+    account, orders, row, dividends = corporate_actions(account, orders, row)  # [0]
+    account, carry = finance(account, row, params)  # [1]
+    account, due, status = _due_orders(account, orders, dead, params)  # [2]
+    waiting = due.kind != OrderKind.HOLD
+    if account.working is not None:
+        waiting = waiting | (account.working.kind != OrderKind.HOLD)
+    account, due, early = exit_at_open(account, due, row, costs, params)  # [3]
+    status = jnp.where(early.exited & waiting, OrderStatus.STOPPED, status)
+    account = cancel_all(account, early.exited)
+    marks = jnp.where(row.state > BarState.MASKED, worth(row.open, row.rate_open), account.mark)
+    equity = cut(account.cash + jnp.sum(account.units * marks, axis=-1), params)
+    opening = due
+    if due.route is not None:
+        opening = cancel(due, due.route.type != OrderType.OPEN)
+    account, order, filled, _ = _market_orders(  # [4]
+        account, opening, row.open, row.rate_open, marks, equity, row, costs, params
+    )
+    closed_anew = (early.status == OrderStatus.FILLED) & (filled == OrderStatus.NO_CHANGE)
+    status = _latest(status, early.status, jnp.where(closed_anew, early.status, filled))
+    carry = carry._replace(dividends=dividends)
+    return account, row, Open(due, early.leg, order, status, marks, equity, carry)
+
+
+def _inside(
+    account: Account, start: Open, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Inside]:
+    """Steps 5 to 7."""
+    order, status, late, overtaken = start.order, start.status, None, None
+    if account.working is not None:  # [5]
+        account, leg, filled, late, overtaken = working.fill_working(
+            account, start.marks, row, costs, params
+        )
+        order, status = merge(order, leg), _latest(status, filled)
+    account, in_bar, known = exit_in_bar(account, row, late, costs, params)  # [6]
+    stopped = in_bar.reason != ExitReason.NONE
+    called, adverse = closing.margin_call(account, row, params)  # [7]
+    liquidation = None
+    if start.due.route is not None or closing.has_caps(params):
+        account, liquidation = closing.forced_exit(
+            account, called, adverse, row, costs, params, at_close=False
+        )
+        stopped = stopped | _anywhere(liquidation.reason != ExitReason.NONE)
+    if account.working is not None:
+        waiting = account.working.kind != OrderKind.HOLD
+        status = jnp.where(stopped & waiting, OrderStatus.STOPPED, status)
+    account = cancel_all(account, stopped)
+    ambiguous = known.ambiguous if overtaken is None else known.ambiguous | overtaken
+    return account, Inside(
+        order, in_bar, liquidation, called, adverse, status, stopped, late, ambiguous,
+        known.resolved,
+    )  # fmt: skip
+
+
+def _at_close(
+    account: Account, start: Open, inside: Inside, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Account, Leg, Leg | None, Leg, Array, Late | None]:
+    """Steps 8 to 10."""
+    order, status, late, at_cap = inside.order, inside.status, inside.late, None
+    route = start.due.route
+    if route is not None and late is not None:  # [8]
+        asked = cancel(start.due, route.type != OrderType.CLOSE)
+        overruled = inside.stopped & (asked.kind != OrderKind.HOLD)
+        status = jnp.where(overruled, OrderStatus.STOPPED, status)
+        marks = closing.close_marks(account, row)
+        equity = account.cash + jnp.sum(account.units * marks, axis=-1)
+        account, leg, filled, opened = _market_orders(
+            account, cancel(asked, inside.stopped), row.close, row.rate_close, marks, equity,
+            row, costs, params,
+        )  # fmt: skip
+        order, status = merge(order, leg), _latest(status, filled)
+        late = late._replace(opened=late.opened | opened)
+    if closing.has_caps(params):  # [9]
+        account, at_cap = closing.sell_excess(account, row, costs, params)
+    called = inside.called if inside.liquidation is None else None
+    account, last = closing.forced_exit(  # [10]
+        account, called, inside.adverse, row, costs, params, at_close=True
+    )
+    shut = (last.reason == ExitReason.RUIN) | (last.reason == ExitReason.LIQUIDATION)
+    return cancel_all(account, _anywhere(shut)), order, at_cap, last, status, late
+
+
+def _anywhere(where: Array) -> Array:
+    """bool [N, S]: true for all symbols of an account where it is for any."""
+    return jnp.broadcast_to(jnp.any(where, axis=-1)[:, None], where.shape)
 
 
 def _latest(*statuses: Array) -> Array:
@@ -162,24 +246,28 @@ def _latest(*statuses: Array) -> Array:
     out = statuses[0]
     for status in statuses[1:]:
         out = jnp.where(status != OrderStatus.NONE, status, out)
-    return out
+    return out.astype(jnp.int32)
 
 
 def _due_orders(
-    account: Account, orders: Orders, before: Account, params: MarketParams
+    account: Account, orders: Orders, dead: Array, params: MarketParams
 ) -> tuple[Account, Orders, Array]:
     """Step 2: what is due at this bar; today's join the queue when the decision lag is above 1."""
-    decides = (account.age % params.decision_interval == 0)[:, None]
-    orders = cancel(orders, ~decides)
+    # In floating point: exact here, and an integer remainder is the slowest thing a bar could do.
+    age, interval = account.age.astype(jnp.float64), params.decision_interval.astype(jnp.float64)
+    decides = age == interval * jnp.floor(age / interval)
+    orders = cancel(orders, ~decides[:, None])
     account = account._replace(age=account.age + 1)
     if account.queue.kind.shape[0] > 0:
         line = jax.tree.map(lambda q, o: jnp.concatenate([q, o[None]]), account.queue, orders)
         orders = jax.tree.map(lambda x: x[0], line)
         account = account._replace(queue=jax.tree.map(lambda x: x[1:], line))
-    dead = (before.equity <= params.ruin_fraction * params.initial_balance)[:, None]
     orders = cancel(orders, dead)
+    orders = orders._replace(kind=cut(orders.kind, params), value=cut(orders.value, params))
     if account.working is None:
-        return account, orders, jnp.zeros(orders.kind.shape, jnp.int32)
+        nothing = orders.kind == OrderKind.CANCEL
+        status = jnp.where(nothing, OrderStatus.NO_CHANGE, OrderStatus.NONE).astype(jnp.int32)
+        return account, cancel(orders, nothing), status
     return working.take_due(account, orders, dead)
 
 
@@ -193,72 +281,24 @@ def _market_orders(
     row: BarRow,
     costs: Costs,
     params: MarketParams,
-) -> tuple[Account, Leg, Array]:
-    """Steps 4 and 8: market orders at ``price``. Returns account, leg, OrderStatus int32 [N, S]."""
-    value = worth_of(price, rate)
+) -> tuple[Account, Leg, Array, Array]:
+    """Steps 4 and 8: market orders at ``price``.
+
+    Returns account, leg, OrderStatus int32 [N, S], and where a position was opened, bool.
+    """
+    value = worth(price, rate)
     asked = orders.kind != OrderKind.HOLD
     tradable = row.state >= BarState.TRADABLE
     wanted = target_units(account, orders, value, equity, params)
     quote = Quote(value, marks, costs.fee, costs.spread, costs.impact)
     plan = plan_orders(account, wanted, asked & tradable, quote, row, equity, params)
-    account, leg, _ = trade(account, plan, price, None, rate, costs.fee, row, params)
+    account, leg, opened = trade(account, plan, price, None, rate, costs.fee, row, params)
     untradable = jnp.where(
         row.state > BarState.MASKED, OrderStatus.NOT_TRADABLE, OrderStatus.MASKED
     )
     status = jnp.where(tradable, plan.status, untradable)
-    return account, leg, jnp.where(asked, status, OrderStatus.NONE).astype(jnp.int32)
-
-
-def _at_close(
-    account: Account, orders: Orders, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Leg, Array]:
-    marks = closing.close_marks(account, row)
-    equity = account.cash + jnp.sum(account.units * marks, axis=-1)
-    return _market_orders(
-        account, orders, row.close, row.rate_close, marks, equity, row, costs, params
-    )
-
-
-def _margin(
-    account: Account, row: BarRow, costs: Costs, params: MarketParams
-) -> tuple[Account, Leg, Array]:
-    """Step 7. Returns account, leg, and bool [N]: below maintenance."""
-    called, adverse = closing.margin_call(account, row, params)
-    hard = gates.is_open(called)
-    account, leg = _rarely(
-        params, hard, closing.liquidate, account, called, adverse, row, costs, params
-    )
-    return account, leg, hard
-
-
-def _anything_ends(account: Account, row: BarRow, params: MarketParams) -> Array:
-    """bool: some account is ruined, or holds what trades for the last time."""
-    equity = account.cash + jnp.sum(account.units * closing.close_marks(account, row), axis=-1)
-    ruined = equity <= params.ruin_fraction * params.initial_balance
-    return jnp.any(ruined) | jnp.any(row.state >= BarState.LAST)
-
-
-def _rarely(
-    params: MarketParams,
-    when: Array,
-    run: Callable[..., tuple[Account, Leg]],
-    account: Account,
-    *rest: Any,
-) -> tuple[Account, Leg]:
-    """``run`` where anything calls for it at all: rare events cost nothing on other bars."""
-    if params.temperature is not None:
-        return run(account, *rest)
-
-    def skip(account: Account, *rest: Any) -> tuple[Account, Leg]:
-        return account, no_leg(account.units)
-
-    out: tuple[Account, Leg] = jax.lax.cond(jnp.any(when), run, skip, account, *rest)
-    return out
-
-
-def _turnover(legs: tuple[Leg, ...], equity: Array, params: MarketParams) -> Array:
-    traded = sum(leg.notional for leg in legs)
-    return jnp.sum(traded, axis=-1) / jnp.maximum(equity, closing.equity_floor(params))
+    status = jnp.where(asked, status, OrderStatus.NONE).astype(jnp.int32)
+    return account, leg, status, opened.new
 
 
 step_jit = jax.jit(step)

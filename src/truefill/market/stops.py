@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from truefill.market.gates import cut
 from truefill.market.types import Account, Array, BarRow, MarketParams
 
 
@@ -28,11 +29,12 @@ def levels(account: Account, params: MarketParams) -> Levels:
     keep = jnp.where(armed, account.entry * (1.0 + side * kept), fixed)
     distance = account.best * (1.0 - side * params.trail_distance)
     trail = side * jnp.maximum(side * keep, side * distance)
-    trailing = side * trail > side * fixed
+    nearer = side * trail > side * fixed
+    stop = cut(jnp.where(nearer, trail, fixed), params)
     return Levels(
-        stop=jnp.where(trailing, trail, fixed),
-        trailing=trailing,
-        target=account.entry * (1.0 + side * account.target),
+        stop=stop,
+        trailing=stop != fixed,
+        target=cut(account.entry * (1.0 + side * account.target), params),
     )
 
 

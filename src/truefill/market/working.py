@@ -59,7 +59,7 @@ def take_due(account: Account, due: Orders, dead: Array) -> tuple[Account, Order
     )  # fmt: skip
     had = working.kind != OrderKind.HOLD
     status = jnp.where(had, OrderStatus.CANCELLED, OrderStatus.NO_CHANGE)
-    status = jnp.where(due.kind == OrderKind.CANCEL, status, OrderStatus.NONE)
+    status = jnp.where((due.kind == OrderKind.CANCEL) | (dead & had), status, OrderStatus.NONE)
     old = route_of(working)
     route = Route(
         type=jnp.where(waits, kind_of, old.type),
@@ -104,8 +104,8 @@ def trigger(wanted: Array, account: Account, row: BarRow, params: MarketParams) 
 def fill_working(
     account: Account, open_marks: Array, row: BarRow, costs: Costs, params: MarketParams
 ) -> tuple[Account, Leg, Array, Late, Array]:
-    """Step 5. Returns account, leg, OrderStatus int32, the late positions, and where a stop came
-    before an order that would have left the position (bool)."""
+    """Step 5. Returns account, leg, OrderStatus int32, the late positions, and where a stop was
+    taken to come before an order that would have left the position (bool)."""
     working = account.working
     assert working is not None and costs.maker_fee is not None
     route = route_of(working)
@@ -115,10 +115,13 @@ def fill_working(
     hit = trigger(wanted, account, row, params)
     side = jnp.sign(account.units)
     leaves = side * wanted < side * account.units
-    stopped = hit.fires & leaves & stop_inside(account, row, params)
+    inside, stop = stop_inside(account, row, params)
+    certain = side * (hit.reference - stop) <= 0.0
+    bound_to_hold = leaves & (account.held < params.min_hold)
+    stopped = hit.fires & inside & (leaves | certain) & ~bound_to_hold
     fires = hit.fires & ~stopped
     reference_worth = worth(hit.reference, row.rate_close)
-    marks = jnp.where(fires, reference_worth, open_marks)
+    marks = jnp.where(fires & ~bound_to_hold, reference_worth, open_marks)
     quote = Quote(
         worth=reference_worth,
         marks=marks,
@@ -145,7 +148,7 @@ def fill_working(
         opened=opened.new & hit.inside,
     )
     account = account._replace(working=cancel(working, done | stopped))
-    return account, leg, status, late, stopped
+    return account, leg, status, late, stopped & ~certain
 
 
 def end_of_bar(account: Account, row: BarRow, status: Array) -> tuple[Account, Array]:
