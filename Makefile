@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-slow check format bench docs lock clean
+.PHONY: help setup setup-sb3 run demo test test-slow check format bench bench-rivals-setup docs lock clean
 
 BIN := .venv/bin
 CONFIG ?= examples/usdcop_ppo.yaml
@@ -11,7 +11,7 @@ PYTEST_WORKERS ?= 2
 export TRUEFILL_TEST_CACHE := $(CURDIR)/.cache
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.installed ## make .venv and install the locked versions (does nothing when they are there)
 
@@ -23,6 +23,9 @@ setup: .venv/.installed ## make .venv and install the locked versions (does noth
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv --no-deps --no-build-isolation -e .
 	@touch $@
+
+setup-sb3: setup ## add the extra sb3 (Stable-Baselines3, torch) to .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements.lock -r requirements-sb3.lock
 
 run: setup ## run one config: make run CONFIG=my.yaml
 	@$(BIN)/truefill run $(CONFIG) --runs $(RUNS)
@@ -46,8 +49,15 @@ format: setup ## rewrite the sources in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## samples per second of training, with spread and versions
+bench: setup ## the market, learning and backtests a second, and against other libraries
 	$(BIN)/python benchmarks/bench_ppo.py
+	$(BIN)/python benchmarks/bench_market.py
+
+bench-rivals-setup: ## make .venv-rivals with the other libraries that bench measures
+	@test -x .venv-rivals/bin/python || \
+		"$$(sh .ci/find-python "$${PYTHON:-}")" -m venv .venv-rivals
+	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-virtualenv -r requirements.lock -r benchmarks/requirements-rivals.txt
 
 docs: setup ## write docs/config.md from the schema
 	$(BIN)/python -m truefill schema --markdown > docs/config.md.partial

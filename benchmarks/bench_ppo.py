@@ -10,29 +10,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from typing import Any
 
-BUSY_LOAD = 0.5
-"""Load average at the start above which the figures are marked."""
-FEATURES, BARS, SEED = 18, 44_000, 0
+import common
+from common import rate, result
+
+SEED = common.SEED
 
 
-def environment() -> dict[str, str]:
-    """The environment of a truefill worker."""
-    from truefill.pipeline.pool import compilation_cache, worker_environment
+def measure(hidden: int, repeats: int, full: bool = False) -> dict[str, Any]:
+    """In this process: updates per second of PPO on random-walk bars with every rule on.
 
-    return worker_environment("cpu", compilation_cache())
-
-
-def measure(hidden: int, repeats: int) -> dict[str, Any]:
-    """In this process: updates per second of PPO on random-walk bars with every rule on."""
+    ``full``: the market benchmark's task (three actions, leverage), on one core.
+    """
     import jax
     import numpy as np
 
@@ -41,21 +35,23 @@ def measure(hidden: int, repeats: int) -> dict[str, Any]:
     from truefill.agents.networks import ActorCritic
     from truefill.env.setup import make_environment
 
-    config, split = problem(hidden)
-    env = make_environment(config, split, "train")
+    if full:
+        common.pin()
+    config = problem(hidden, full)
+    env = make_environment(config, common.random_walk(), "train")
     settings = config.agent.ppo
     network = ActorCritic(jax.random.PRNGKey(SEED), env.spec, config.agent.network)
     state = ppo.init(env.spec, env.arrays, network, settings, jax.random.PRNGKey(SEED + 1))
     samples = settings.num_envs * settings.num_steps
     times = []
     for index in range(repeats + 2):
-        began = time.perf_counter()
+        began = common.clock()
         state, log = ppo.update(
             state, env.arrays, spec=env.spec, config=settings, total_steps=10**7
         )
         jax.block_until_ready((state, log))
         if index >= 2:  # the first compiles, the second warms up
-            times.append(time.perf_counter() - began)
+            times.append(common.clock() - began)
     return {
         "hidden": hidden,
         "observations": env.spec.observation_size,
@@ -67,55 +63,11 @@ def measure(hidden: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def problem(hidden: int) -> tuple[Any, Any]:
+def problem(hidden: int, full: bool) -> Any:
     """The issue's setting: 64x64 (or 256x256), shared trunk, relu, 512 x 64, minibatch 2,048."""
-    import numpy as np
-
-    from truefill.config.load import parse_config
-    from truefill.data.split import SplitArrays
-
-    generator = np.random.default_rng(SEED)
-    close = 100.0 * np.exp(np.cumsum(generator.normal(0.0, 0.002, BARS)))[:, None]
-    opened = np.concatenate([close[:1], close[:-1]]) * np.exp(generator.normal(0, 5e-4, (BARS, 1)))
-    split = SplitArrays(
-        name="train",
-        symbols=("X",),
-        timestamps_s=np.arange(BARS, dtype=np.int64) * 300,
-        open=opened,
-        high=np.maximum(opened, close) * 1.001,
-        low=np.minimum(opened, close) * 0.999,
-        close=close,
-        volume=np.ones((BARS, 1)),
-        present=np.ones((BARS, 1), bool),
-        atr=np.full((BARS, 1), 0.2),
-        features=generator.normal(0, 1, (BARS, 1, FEATURES)).astype(np.float32),
-        feature_names=tuple(f"f{i}" for i in range(FEATURES)),
-        clock=generator.normal(0, 1, (BARS, 4)).astype(np.float32),
-        interval_s=300.0,
-        periods_per_year=105_192.0,
-    )
-    periods = {
-        "train": ("2020-01-01", "2021-01-01"),
-        "validation": ("2021-01-01", "2021-02-01"),
-        "test": ("2021-02-01", "2021-03-01"),
-    }
-    config = parse_config(
-        {
-            "name": "bench",
-            "data": {
-                "synthetic": {"kind": "random_walk"},
-                "interval": "5m",
-                "splits": {k: {"start": a, "end": b} for k, (a, b) in periods.items()},
-            },
-            "features": [{"name": "r", "calculator": "log_return"}],
-            "market": {"allow_short": True, "stop_loss": 0.04, "take_profit": 0.04,
-                       "min_hold_bars": 25, "max_hold_bars": 864,
-                       "trailing_stop": {"activation": 0.015, "keep": 0.5, "floor": 0.007}},
-            "env": {"drawdown_limit": 0.15},
-            "agent": {"network": {"hidden": [hidden, hidden]}},
-        }
-    )  # fmt: skip
-    return config, split
+    rules = {"market": common.STOPS, "env": {"drawdown_limit": 0.15}}
+    rules = common.FULL_RULES if full else rules
+    return common.config(**rules, agent={"network": {"hidden": [hidden, hidden]}})
 
 
 def flops_per_sample(inputs: int, hidden: int, outputs: int, epochs: int) -> int:
@@ -132,31 +84,15 @@ def peak_gflops(jax: Any, np: Any) -> float:
     jax.block_until_ready(product(a))
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = common.clock()
         jax.block_until_ready(product(a))
-        best = min(best, time.perf_counter() - began)
+        best = min(best, common.clock() - began)
     return 2 * 1024**3 / best / 1e9
 
 
 def child(hidden: int, repeats: int) -> subprocess.Popen[str]:
     """Start ``measure`` in a worker-like process."""
-    command = [sys.executable, __file__, "--child", str(hidden), "--repeats", str(repeats)]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
-
-
-def result(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a child measured."""
-    out, _ = process.communicate()
-    if process.returncode != 0:
-        raise SystemExit(f"the measurement failed with exit code {process.returncode}")
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
-
-
-def rate(found: dict[str, Any]) -> tuple[float, float, float]:
-    """Samples per second: median, lowest, highest."""
-    rates = sorted(found["samples"] / seconds for seconds in found["seconds"])
-    return statistics.median(rates), rates[0], rates[-1]
+    return common.start("bench_ppo.py", "ppo", {"hidden": hidden, "repeats": repeats})
 
 
 def help_seconds(repeats: int = 7) -> list[float]:
@@ -175,12 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--child", type=int)
     options = parser.parse_args()
-    if options.child is not None:
-        print(json.dumps(measure(options.child, options.repeats)))
-        return
-    load = os.getloadavg()[0]
+    machine = common.machine(("jax", "jaxlib", "equinox", "optax", "numpy"))
     small = result(child(64, options.repeats))
     large = result(child(256, max(3, options.repeats // 3)))
     alone = rate(result(child(64, options.repeats * 4)))[0]
@@ -188,12 +120,7 @@ def main() -> None:
     together = sum(rate(result(process))[0] for process in pair)
     helped = help_seconds()
     report = {
-        "busy": load > BUSY_LOAD,
-        "load": load,
-        "cpu": platform.processor() or platform.machine(),
-        "versions": {
-            name: version(name) for name in ("jax", "jaxlib", "equinox", "optax", "numpy")
-        },
+        **machine,
         "ppo": {f"{f['hidden']}x{f['hidden']}": f for f in (small, large)},
         "two_seeds_over_one": together / alone,
         "help_s": helped,
@@ -201,8 +128,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(report, indent=2))
         return
-    if report["busy"]:
-        print(f"WARNING: the machine was busy (load {load:.2f}); only ratios mean something\n")
+    common.warn(machine)
     print("truefill PPO, one core, float32, 512 accounts x 64 bars, minibatch 2,048, 4 epochs")
     print("versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()))
     for found in (small, large):
@@ -221,4 +147,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if "--child" in sys.argv:
+        common.serve({"ppo": measure})
+    else:
+        main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import polars as pl
 
 from truefill.config.load import parse_config
 from truefill.config.schema import BarsFile, Config
+from truefill.data.dataset import load_split, write_dataset
 from truefill.data.join import Series
 from truefill.data.read import read_bars
 from truefill.data.sessions import Session, session_time
+from truefill.data.split import SplitArrays
 from truefill.features.base import Context
+from truefill.features.build import build_dataset
 
 HOUR = 3_600
 START_S = 1_577_836_800  # 2020-01-01
@@ -127,3 +131,56 @@ def parquet_bars(folder: Path, table: pl.DataFrame, name: str = "bars.parquet") 
     """``table`` as a file, and the entry of ``data.bars`` that reads it."""
     table.write_parquet(folder / name)
     return {"path": str(folder / name)}
+
+
+RETURN = FEATURES[:1]
+"""One feature with a warm-up of one bar."""
+
+ROW_ENDS = ("outside_session", "outside_splits", "dropped_warmup", "train", "validation", "test")
+"""Counts in lineage of what became of every row that was read."""
+
+
+def moment(hour: float) -> datetime:
+    """``hour`` hours after the first bar of :func:`walk`."""
+    return datetime.fromtimestamp(START_S, UTC) + timedelta(hours=hour)
+
+
+def event_file(
+    folder: Path, kind: str, events: dict[float, float], name: str = "events", **options: Any
+) -> dict[str, Any]:
+    """Events (hour after the first bar -> value) as a file, and its entry of ``data.events``."""
+    path = folder / f"{name}.parquet"
+    stamps = pl.Series([moment(hour) for hour in events], dtype=pl.Datetime("us", "UTC"))
+    pl.DataFrame({"timestamp": stamps, "amount": list(events.values())}).write_parquet(path)
+    return {"path": str(path), "kind": kind, "column": "amount", **options}
+
+
+def split_arrays(
+    folder: Path,
+    data: dict[str, Any],
+    features: list[dict[str, Any]] | None = None,
+    name: str = "train",
+    **more: Any,
+) -> SplitArrays:
+    """A split of these data, through the dataset folder and back."""
+    built = build_dataset(config_of(data, RETURN if features is None else features, **more))
+    write_dataset(built, folder / "dataset")
+    return load_split(folder / "dataset", name)
+
+
+def extra_bars(folder: Path, **columns: Any) -> dict[str, Any]:
+    """480 hours of bars with further columns, as ``data``."""
+    return {"bars": [parquet_bars(folder, walk(480).with_columns(**columns))]}
+
+
+def series_entry(folder: Path, days: list[int]) -> dict[str, Any]:
+    """A slow series m with values on these days; day 10 is the first day of the bars."""
+    start = walk(1)["timestamp"][0] - timedelta(days=10)
+    values = np.random.default_rng(4).standard_normal(len(days)).cumsum() + 20.0
+    pl.DataFrame(
+        {"timestamp": [start + timedelta(days=d) for d in days], "v": values}
+    ).write_parquet(folder / "s.parquet")
+    return {
+        "path": str(folder / "s.parquet"), "columns": {"v": "m"},
+        "publication_lag": "1d", "max_staleness": "2d",
+    }  # fmt: skip

@@ -1,28 +1,84 @@
-"""Random cases in which every rule of the market fires."""
+"""Random cases in which every rule of the market fires.
+
+``python tests/market_fuzz.py --account-bars 5000000 --seed 1`` plays that many account-bars through
+engine and ledger and prints how often each rule fired.
+"""
 
 from __future__ import annotations
 
-import math
+import argparse
+import time
+from collections import Counter
+from collections.abc import Iterator
+from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
+import pytest
 
+from market_bars import random_columns, random_prices, random_splits, random_states
 from market_cases import FOREVER, LONG_AGO, Case, rule_arrays
-from market_compare import Chooser
-from oracle import HOLD, Ledger, Order
-from truefill.market.types import NEVER, BarState, OrderKind
+from market_compare import differences, engine_record, ledger_case
+from market_orders import blind_orders as blind_orders
+from market_orders import lively_orders
+from truefill.market.types import NEVER, BarState
+
+GROUPS = frozenset(
+    {
+        "routes", "impact", "participation", "funding", "dividend", "split", "rates", "caps",
+        "derivatives", "finer",
+    }
+)  # fmt: skip
+"""What a market may be compiled without; each group brings its rules and its columns."""
+NOTHING: frozenset[str] = frozenset()
 
 
-def random_case(seed: int, *, bars: int, accounts: int, symbols: int, lag: int) -> Case:
+class Shape(NamedTuple):
+    """What is compiled once: sizes, lag and the optional groups."""
+
+    symbols: int
+    lag: int
+    groups: frozenset[str]
+    bars: int = 201
+    accounts: int = 64
+
+    @property
+    def account_bars(self) -> int:
+        return (self.bars - 1) * self.accounts
+
+
+SHAPES = (
+    Shape(symbols=1, lag=1, groups=NOTHING),
+    Shape(symbols=2, lag=1, groups=GROUPS),
+    Shape(symbols=1, lag=2, groups=GROUPS),
+    Shape(symbols=3, lag=2, groups=GROUPS - {"routes", "impact", "participation", "finer"}),
+    Shape(symbols=1, lag=3, groups=frozenset({"routes", "participation"})),
+)
+"""Few, as each is compiled: bare, full, full with a queue, no working orders, no extras."""
+
+
+def random_case(
+    seed: int,
+    *,
+    bars: int,
+    accounts: int,
+    symbols: int,
+    lag: int,
+    groups: frozenset[str] = NOTHING,
+) -> Case:
     """Jumpy bars with masks, no-trade windows and pauses; accounts with all rules in random mixes.
-    Rows of masked bars carry absurd prices: nothing may look at them. No orders yet."""
+    Rows of masked bars carry absurd numbers: nothing may look at them. No orders yet."""
     rng = np.random.default_rng(seed)
     full = (bars, symbols)
-    state = rng.choice([0.0, 1.0, 2.0, 2.0], p=[0.05, 0.05, 0.45, 0.45], size=full)
-    state[0] = BarState.TRADABLE
-    prices, atr = _random_prices(rng, full)
+    state = random_states(rng, full)
+    split = random_splits(rng, full) if "split" in groups else np.ones(full)
+    prices, atr = random_prices(rng, full, split)
     garbage = np.where(state == BarState.MASKED, 10.0 ** rng.uniform(-6, 6, full), 1.0)
+    extra = random_columns(rng, groups, prices, state, split)
     steps = np.where(rng.random(bars) < 0.05, 3 * 86_400.0, 3_600.0)
     top = {"fee": 1e-3, "half_spread": 4e-4, "slippage": 4e-4, "borrow": 0.5}
+    first_worth = prices["close"][0] * extra.get("rate_close", np.ones(full))[0]
+    rules = _random_rules(rng, accounts, symbols, first_worth)
     return Case(
         timestamps_s=LONG_AGO + np.cumsum(steps),
         prices={name: values * garbage for name, values in prices.items()},
@@ -30,41 +86,27 @@ def random_case(seed: int, *, bars: int, accounts: int, symbols: int, lag: int) 
         atr=atr,
         costs={name: rng.uniform(0.0, limit, full) for name, limit in top.items()},
         interest=rng.uniform(0.0, 0.3, bars),
-        rules=rule_arrays(accounts, symbols, _random_rules(rng, accounts, symbols, prices)),
+        rules=rule_arrays(
+            accounts, symbols, rules | _optional_rules(rng, groups, accounts, symbols)
+        ),
         kind=np.zeros((bars - 1, accounts, symbols), np.int32),
         value=np.zeros((bars - 1, accounts, symbols)),
         lag=lag,
+        route=_no_routes((bars - 1, accounts, symbols)) if "routes" in groups else None,
+        extra=extra,
     )
 
 
-def _random_prices(
-    rng: np.random.Generator, full: tuple[int, int]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    def jumps(chance: float, size: float) -> np.ndarray:
-        return np.where(rng.random(full) < chance, rng.normal(0.0, size, full), 0.0)
-
-    vol = rng.uniform(0.001, 0.008, full) * (rng.random(full) > 0.04)
-    gap = rng.normal(0.0, 0.2, full) * vol + jumps(0.04, 0.03) + jumps(0.005, 0.35)
-    move = rng.normal(0.0, 1.0, full) * vol + jumps(0.006, 0.15)
-    level = np.empty(full)
-    last = np.log(rng.uniform(5.0, 500.0, full[1]))
-    centre = last.copy()
-    for t in range(full[0]):
-        level[t] = last + gap[t] - 0.01 * (last - centre)
-        last = level[t] + move[t]
-    open_, close = np.exp(level), np.exp(level + move)
-    high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0.0, 0.5, full)) * vol)
-    low = np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0.0, 0.5, full)) * vol)
-    atr = close * rng.uniform(0.0005, 0.02, full)
-    return {"open": open_, "high": high, "low": low, "close": close}, atr
+def _no_routes(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return {"type": np.zeros(shape, np.int32), "price": np.ones(shape), "gtc": np.zeros(shape)}
 
 
 def _random_rules(
-    rng: np.random.Generator, accounts: int, symbols: int, prices: dict[str, np.ndarray]
+    rng: np.random.Generator, accounts: int, symbols: int, worth: np.ndarray
 ) -> dict[str, np.ndarray]:
     one, wide = (accounts,), (accounts, symbols)
     balance = 10.0 ** rng.uniform(3, 5, accounts)
-    share = balance[:, None] / prices["close"][0]
+    share = balance[:, None] / worth
     leverage = rng.choice([1.0, 1.5, 3.0, 3.0], one)
     return {
         "initial_balance": balance,
@@ -93,58 +135,85 @@ def _random_rules(
         "trail_keep": rng.uniform(0.2, 0.8, wide),
         "trail_floor": rng.choice([0.0, 0.002], wide),
         "maintenance": rng.choice([0.0, 0.5, 0.97], one) / leverage,
-        "ruin_fraction": rng.choice([0.0, 0.05, 0.2], one),
+        "ruin_fraction": rng.choice([0.0, 0.05, 0.2, 0.9], one, p=[0.4, 0.2, 0.2, 0.2]),
     }
 
 
-def lively_orders(case: Case, seed: int) -> Chooser:
-    """Random orders of every kind. A poor account is told the future and a rich one its opposite,
-    so that accounts stay alive, and within two orders of magnitude, over any number of bars."""
-    total, accounts, symbols = case.shape
-    rng = np.random.default_rng(seed)
-    rate = rng.choice([0.08, 0.3, 0.7], accounts).tolist()
-    draws = rng.random((accounts, total, symbols, 4))
-    ahead = np.minimum(np.arange(total) + case.lag, total - 1)
-    future = np.log(case.prices["close"][ahead] / case.prices["open"][ahead]).tolist()
-    close = case.prices["close"].tolist()
-
-    def choose(ledger: Ledger, account: int, t: int) -> list[Order]:
-        wealth = ledger.equity / ledger.rules.initial_balance
-        orders = []
-        for s in range(symbols):
-            act, which, sign, size = draws[account, t, s].tolist()
-            if act > rate[account]:
-                orders.append(HOLD)
-                continue
-            side = 1.0 if sign < 0.5 else -1.0
-            poor = wealth < 0.5
-            if poor and abs(future[t][s]) < 0.003:
-                orders.append(HOLD)
-                continue
-            if poor or wealth > 3.0:
-                side = math.copysign(1.0, future[t][s] if poor else -future[t][s])
-            weight = 0.0 if 0.3 < size < 0.4 else side * size * ledger.rules.max_leverage * 1.3
-            units = weight * ledger.equity / close[t][s]
-            kinds = (
-                (OrderKind.WEIGHT, weight), (OrderKind.WEIGHT, weight), (OrderKind.SIDE, weight),
-                (OrderKind.UNITS, units), (OrderKind.NOTIONAL, weight * ledger.equity),
-            )  # fmt: skip
-            kind, value = kinds[int(which * len(kinds))]
-            orders.append((int(kind), value))
-        return orders
-
-    return choose
+def _optional_rules(
+    rng: np.random.Generator, groups: frozenset[str], accounts: int, symbols: int
+) -> dict[str, np.ndarray]:
+    wide = (accounts, symbols)
+    found: dict[str, np.ndarray] = {}
+    if "routes" in groups:
+        found["fill_buffer"] = rng.choice([0.0, 5e-4, 2e-3], wide)
+    if "impact" in groups:
+        found["impact"] = rng.choice([0.0, 0.002, 0.01], wide)
+        found["impact_exponent"] = rng.choice([0.5, 1.0, 0.3], wide)
+    if "participation" in groups:
+        found["max_participation"] = rng.choice([1e9, 0.2, 0.03], wide)
+    if "caps" in groups:
+        found["leverage_at_close"] = rng.choice(
+            [1e9, 1.4, 1.0, 0.4, 0.0], accounts, p=[0.3, 0.2, 0.2, 0.2, 0.1]
+        )
+        found["weight_at_close"] = rng.choice([1e9, 1.2, 0.3, 0.0], wide, p=[0.4, 0.2, 0.3, 0.1])
+    if "derivatives" in groups:
+        found["derivative"] = rng.choice([0.0, 1.0], wide)
+    return found
 
 
-def blind_orders(case: Case, seed: int) -> Case:
-    """The case with random orders of every kind, drawn without looking at anything."""
-    rng = np.random.default_rng(seed)
-    kind = rng.choice(len(OrderKind), case.kind.shape, p=[0.6, 0.1, 0.1, 0.1, 0.1])
-    weight = rng.uniform(-3.0, 3.0, case.kind.shape) * (rng.random(case.kind.shape) > 0.1)
-    notional = weight * case.rules["initial_balance"][:, None]
-    value = np.select(
-        [kind == OrderKind.UNITS, kind == OrderKind.NOTIONAL],
-        [notional / case.prices["close"][0], notional],
-        weight,
-    )
-    return case.with_orders(kind.astype(np.int32), value)
+# ---- engine against ledger
+
+
+def agree(seed: int, shape: Shape) -> tuple[Counter[str], float]:
+    """Run both; return how often each rule fired and the share of account-bars with money left."""
+    case = random_case(
+        seed, bars=shape.bars, accounts=shape.accounts, symbols=shape.symbols, lag=shape.lag,
+        groups=shape.groups,
+    )  # fmt: skip
+    theirs, fired, case = ledger_case(case, lively_orders(case, seed + 1))
+    found = differences(engine_record(case), theirs)
+    if found:
+        pytest.fail("\n".join([f"seed {seed}, {shape}:", *found]))
+    return fired, float(np.mean(theirs["equity"] > 0.01 * case.rules["initial_balance"]))
+
+
+def _long_run(account_bars: int, seed: int) -> Counter[str]:
+    """Seeds from ``seed`` on, all shapes in turn, until that many account-bars are played."""
+    fired: Counter[str] = Counter()
+    started, told = time.monotonic(), 0.0
+    for number, shape in enumerate(_in_turn()):
+        if fired["account-bars"] >= account_bars:
+            break
+        fired += agree(seed + 2 * number, shape)[0]
+        fired["account-bars"] += shape.account_bars
+        if time.monotonic() - told > 30.0:
+            told = time.monotonic()
+            print(f"{fired['account-bars']:,} account-bars, {told - started:.0f} s", flush=True)
+    return fired
+
+
+def _in_turn() -> Iterator[Shape]:
+    while True:
+        yield from SHAPES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="engine against the independent ledger")
+    parser.add_argument("--account-bars", type=int, default=5_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    given = parser.parse_args()
+    share = -(-given.account_bars // given.processes)
+    jobs = [(share, given.seed + 1_000_000 * worker) for worker in range(given.processes)]
+    if given.processes == 1:
+        parts = [_long_run(*jobs[0])]
+    else:
+        with get_context("spawn").Pool(given.processes) as pool:
+            parts = pool.starmap(_long_run, jobs)
+    fired = sum(parts, Counter[str]())
+    for name, count in sorted(fired.items(), key=lambda item: (-item[1], item[0])):
+        print(f"{count:>12,}  {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,139 +1,21 @@
 """A second ledger: slow, obvious, plain Python floats, written from docs/market-rules.md alone.
 
 It shares with ``truefill.market`` only the names of the enumerations. One account, S symbols, one
-bar at a time. Numbers in brackets are the steps of the page.
+bar at a time. Numbers in brackets are the steps of the page; what orders go through is in
+``oracle_orders.py``, how a bar ends in ``oracle_close.py``, the records in ``oracle_types.py``.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, field
 
-from truefill.market.types import BarState, ExitReason, OrderKind, OrderStatus
+from oracle_close import FLOOR, margin, ruin_and_delisting, session_caps
+from oracle_orders import Request, execute, min_hold_binds, target
+from oracle_types import HOLD, AccountRules, Bar, Fill, Order, Position, Report
+from truefill.market.types import BarState, ExitReason, OrderKind, OrderStatus, OrderType
 
 SECONDS_PER_YEAR = 365.25 * 86_400.0
-FLOOR = 1e-6
-LOT_TOLERANCE = 1e-9
-ROOM_TOLERANCE = 1e-9
-Order = tuple[int, float]
-HOLD: Order = (int(OrderKind.HOLD), 0.0)
-
-
-@dataclass(frozen=True)
-class SymbolRules:
-    """Limits of one symbol; the names are those of ``MarketParams``."""
-
-    allow_short: float
-    max_weight: float
-    lot: float
-    min_notional: float
-    band: float
-    min_hold: int
-    max_hold: int
-    stop_loss: float
-    take_profit: float
-    use_atr: float
-    atr_stop: float
-    atr_target: float
-    atr_stop_min: float
-    atr_stop_max: float
-    atr_target_min: float
-    atr_target_max: float
-    trail_distance: float
-    trail_activation: float
-    trail_keep: float
-    trail_floor: float
-
-
-@dataclass(frozen=True)
-class AccountRules:
-    """Limits of one account."""
-
-    initial_balance: float
-    cost_multiple: float
-    extra_slippage: float
-    decision_interval: int
-    max_leverage: float
-    maintenance: float
-    ruin_fraction: float
-    lag: int
-    symbols: tuple[SymbolRules, ...]
-
-
-@dataclass(frozen=True)
-class Quote:
-    """One bar of one symbol. ``atr`` is that of the previous bar; costs are fractions."""
-
-    open: float
-    high: float
-    low: float
-    close: float
-    state: int
-    atr: float
-    fee: float
-    half_spread: float
-    slippage: float
-    borrow: float
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of all symbols, the seconds since the last one and the interest rate a year."""
-
-    quotes: tuple[Quote, ...]
-    seconds: float
-    interest: float
-
-
-@dataclass
-class Position:
-    """What the account holds of one symbol. Price levels mean nothing while ``units`` is 0."""
-
-    mark: float
-    units: float = 0.0
-    entry: float = 1.0
-    stop_distance: float = 0.0
-    target_distance: float = 0.0
-    best: float = 1.0
-    held: int = 0
-    flow: float = 0.0
-
-    @property
-    def side(self) -> float:
-        return 0.0 if self.units == 0.0 else math.copysign(1.0, self.units)
-
-
-@dataclass
-class Fill:
-    """One trade. ``profit`` and ``closed_units`` are set where it ended a position."""
-
-    units: float
-    price: float
-    fee: float
-    spread: float
-    reason: int = int(ExitReason.NONE)
-    profit: float = 0.0
-    closed_units: float = 0.0
-
-
-@dataclass
-class Report:
-    """What one bar did. ``fills`` is keyed by (leg, symbol), legs named as in ``BarResult``."""
-
-    status: list[int]
-    fills: dict[tuple[str, int], Fill] = field(default_factory=dict)
-    rules: Counter[str] = field(default_factory=Counter)
-    interest: float = 0.0
-    borrow: float = 0.0
-    equity_at_open: float = 0.0
-    log_return: float = 0.0
-    turnover: float = 0.0
-    drawdown: float = 0.0
-    liquidated: bool = False
-    ruined: bool = False
-    written_off: float = 0.0
-    ambiguous: set[int] = field(default_factory=set)
+MOST_SPREAD = 0.9
 
 
 class Ledger:
@@ -146,25 +28,35 @@ class Ledger:
         self.equity = self.peak = rules.initial_balance
         self.age = 0
         self.queue: list[list[Order]] = [[HOLD] * len(marks) for _ in range(rules.lag - 1)]
+        self.working: list[Order | None] = [None] * len(marks)
 
     def step(self, bar: Bar, orders: list[Order]) -> Report:
         self.bar = bar
-        self.report = Report(status=[int(OrderStatus.NONE)] * len(self.positions))
+        self.report = Report.empty(len(self.positions))
+        self.said: dict[int, Order] = {}
+        self.late: dict[int, Order] = {}
+        self.from_close: set[int] = set()
+        symbols = range(len(self.positions))
+        arriving = list(orders)
+        for s in symbols:
+            self._corporate_actions(s, arriving)  # [0]
         self._finance()  # [1]
-        off_beat = self.age % self.rules.decision_interval != 0
-        if off_beat and any(kind != OrderKind.HOLD for kind, _ in orders):
-            self.report.rules["decision interval"] += 1
-        self.queue.append([HOLD] * len(orders) if off_beat else list(orders))
-        due = self.queue.pop(0)  # [2]
-        if self.equity <= self.rules.ruin_fraction * self.rules.initial_balance:
-            due = [HOLD] * len(orders)
-        for s in range(len(self.positions)):
+        due = self._due(arriving)  # [2]
+        for s in symbols:
             self._exit_at_open(s, due)  # [3]
-        self._execute(due)  # [4]
-        for s in range(len(self.positions)):
-            self._exit_in_bar(s)  # [5]
-        self._margin_and_ruin()  # [6]
-        self._mark()  # [7]
+        self._market_orders(due)  # [4]
+        self._working_orders()  # [5]
+        for s in symbols:
+            self._exit_in_bar(s, due)  # [6]
+        margin(self, due)  # [7]
+        self._close_orders(due)  # [8]
+        session_caps(self)  # [9]
+        ruin_and_delisting(self)  # [10]
+        self._mark()  # [11]
+        for s, order in self.said.items():
+            status = OrderStatus(self.report.status[s])
+            self.report.rules[f"{order.form} {status.name}"] += 1
+            self.report.rules[f"status {status.name}"] += 1
         return self.report
 
     # ---- prices and costs
@@ -172,69 +64,189 @@ class Ledger:
     def fee(self, s: int) -> float:
         return self.bar.quotes[s].fee * self.rules.cost_multiple
 
-    def slip(self, s: int) -> float:
-        """Half spread and slippage, a fraction of price."""
-        quote = self.bar.quotes[s]
+    def maker_fee(self, s: int) -> float:
+        maker = self.bar.quotes[s].maker_fee
+        return self.fee(s) if maker is None else maker * self.rules.cost_multiple
+
+    def volume(self, s: int) -> float:
+        volume = self.bar.quotes[s].volume
+        assert volume is not None, "a limit on the share of the volume needs a volume"
+        return volume
+
+    def slip(self, s: int, asked: float) -> float:
+        """k: half spread, slippage and impact of ``asked`` units, a fraction of price."""
+        quote, limits = self.bar.quotes[s], self.rules.symbols[s]
         own = (quote.half_spread + quote.slippage) * self.rules.cost_multiple
-        return own + self.rules.extra_slippage
+        own += self.rules.extra_slippage
+        if limits.impact is not None:
+            assert limits.impact_exponent is not None
+            share = asked / self.volume(s)
+            own += limits.impact * self.rules.cost_multiple * share**limits.impact_exponent
+            if own > MOST_SPREAD:
+                self.report.rules["spread at its limit"] += 1
+            own = min(own, MOST_SPREAD)
+        return own
 
-    def has_bar(self, s: int) -> bool:
-        return self.bar.quotes[s].state != BarState.MASKED
+    def atr(self, s: int) -> float:
+        """That of the previous bar, in units of today."""
+        quote = self.bar.quotes[s]
+        return quote.atr / (1.0 if quote.split is None else quote.split)
 
-    def price(self, s: int, name: str) -> float:
-        """The bar's open, high, low or close; the last mark where the symbol has no bar."""
-        found: float = getattr(self.bar.quotes[s], name)
-        return found if self.has_bar(s) else self.positions[s].mark
+    def rate(self, s: int, name: str) -> float:
+        """Account currency for one price unit, where the price is the bar's open, high, ..."""
+        quote = self.bar.quotes[s]
+        found = quote.rate_open if name == "open" else quote.rate_close
+        return 1.0 if found is None else found
 
-    def equity_at(self, name: str) -> float:
-        return self.cash + sum(p.units * self.price(s, name) for s, p in enumerate(self.positions))
+    def worth(self, s: int, name: str) -> float:
+        """A unit at the bar's open, high, low or close; at the last mark where there is no bar."""
+        quote = self.bar.quotes[s]
+        if not quote.has_bar:
+            return self.positions[s].mark
+        price: float = getattr(quote, name)
+        return price * self.rate(s, name)
 
-    def gross_at(self, name: str) -> float:
-        return sum(abs(p.units) * self.price(s, name) for s, p in enumerate(self.positions))
+    def equity_at(self, worths: list[float]) -> float:
+        return self.cash + sum(p.units * w for p, w in zip(self.positions, worths, strict=True))
 
-    def trade(self, s: int, units: float, reference: float, slip: float, leg: str) -> Fill:
+    def worths(self, name: str) -> list[float]:
+        return [self.worth(s, name) for s in range(len(self.positions))]
+
+    # ---- trades, orders, words
+
+    def trade(
+        self, s: int, units: float, reference: float, slip: float, leg: str, *, rate: float,
+        fee: float,
+    ) -> Fill:  # fmt: skip
         """Buy or sell ``units``; pay. Bookkeeping of the position is the caller's."""
+        assert (leg, s) not in self.report.fills, f"two trades in leg {leg}"
         price = reference * (1.0 + math.copysign(slip, units))
-        fill = Fill(units, price, abs(units) * price * self.fee(s), abs(units) * reference * slip)
-        self.cash -= units * price + fill.fee
+        notional = abs(units) * price * rate
+        fill = Fill(units, price, notional * fee, abs(units) * reference * slip * rate, notional)
+        self.cash -= math.copysign(notional, units) + fill.fee
         self.report.fills[leg, s] = fill
         return fill
 
-    def close(self, s: int, reference: float, slip: float, leg: str, reason: ExitReason) -> None:
+    def close(
+        self, s: int, reference: float, leg: str, reason: ExitReason, *, spread: bool, rate: float
+    ) -> None:
         """End the whole position."""
         position = self.positions[s]
-        fill = self.trade(s, -position.units, reference, slip, leg)
+        slip = self.slip(s, abs(position.units)) if spread else 0.0
+        fill = self.trade(s, -position.units, reference, slip, leg, rate=rate, fee=self.fee(s))
         fill.reason = int(reason)
         fill.closed_units = position.units
-        fill.profit = position.flow - fill.units * fill.price - fill.fee
+        fill.profit = position.flow - math.copysign(fill.notional, fill.units) - fill.fee
         self.positions[s] = Position(position.mark)
+        self.late.pop(s, None)
+        self.from_close.discard(s)
         self.report.rules[reason.name] += 1
+
+    def say(self, s: int, status: OrderStatus, order: Order) -> None:
+        """The order's status; the last word counts."""
+        self.report.status[s] = int(status)
+        self.said[s] = order
 
     def cancel_queue(self, s: int) -> None:
         for later in self.queue:
-            if later[s][0] != OrderKind.HOLD:
+            if later[s].kind != OrderKind.HOLD:
                 self.report.rules["queue cancelled"] += 1
             later[s] = HOLD
 
-    # ---- [1]
+    def cancel_working(self, s: int, status: OrderStatus) -> None:
+        order = self.working[s]
+        if order is not None:
+            self.say(s, status, order)
+            self.working[s] = None
+
+    def cancel_all(self, s: int, due: list[Order]) -> None:
+        """What is queued, working and due at the close; an exit inside the bar came first."""
+        self.cancel_queue(s)
+        self.cancel_working(s, OrderStatus.STOPPED)
+        if due[s].at_close:
+            self.say(s, OrderStatus.STOPPED, due[s])
+            due[s] = HOLD
+
+    # ---- [0], [1] and [2]
+
+    def _corporate_actions(self, s: int, arriving: list[Order]) -> None:
+        p, quote, fired = self.positions[s], self.bar.quotes[s], self.report.rules
+        if quote.dividend is not None and quote.dividend != 0.0 and p.units != 0.0:
+            paid = p.units * quote.dividend * self.rate(s, "open")
+            self.cash += paid
+            p.flow += paid
+            self.report.dividends += paid
+            fired["dividend: long" if paid > 0.0 else "dividend: short"] += 1
+        r = quote.split
+        if r is None or r == 1.0:
+            return
+        if p.units != 0.0:
+            fired["split with a position"] += 1
+            p.units *= r
+            p.entry /= r
+            p.best /= r
+        p.mark /= r
+        if (order := self.working[s]) is not None:
+            fired["split with a working order"] += 1
+            self.working[s] = _after_split(order, r)
+        for row in (*self.queue, arriving):
+            fired["split with an order on its way"] += row[s].kind != OrderKind.HOLD
+            row[s] = _after_split(row[s], r)
 
     def _finance(self) -> None:
-        rules, bar = self.rules, self.bar
+        rules, bar, fired = self.rules, self.bar, self.report.rules
         years = bar.seconds / SECONDS_PER_YEAR
-        interest = max(-self.cash, 0.0) * bar.interest * rules.cost_multiple * years
-        longs = sum(max(p.units, 0.0) * p.mark for p in self.positions)
-        for p, quote in zip(self.positions, bar.quotes, strict=True):
-            notional = max(-p.units, 0.0) * p.mark
-            borrow = notional * quote.borrow * rules.cost_multiple * years
-            self.cash -= borrow
+        own, longs = self.cash, 0.0
+        for p, limits in zip(self.positions, rules.symbols, strict=True):
+            if limits.derivative:
+                own += p.units * p.mark
+            else:
+                longs += max(p.units, 0.0) * p.mark
+        interest = max(-own, 0.0) * bar.interest * rules.cost_multiple * years
+        for p, quote, limits in zip(self.positions, bar.quotes, rules.symbols, strict=True):
+            borrow = funding = 0.0
+            if not limits.derivative:
+                borrow = max(-p.units, 0.0) * p.mark * quote.borrow * rules.cost_multiple * years
+            elif p.units != 0.0:
+                fired["derivative held"] += 1
+            if quote.funding is not None:
+                funding = p.units * p.mark * quote.funding
+                if funding != 0.0:
+                    fired["funding: paid" if funding > 0.0 else "funding: received"] += 1
+            self.cash -= borrow + funding
             self.report.borrow += borrow
-            p.flow -= borrow
-            if p.units > 0.0:
+            self.report.funding += funding
+            p.flow -= borrow + funding
+            if p.units > 0.0 and not limits.derivative:
                 p.flow -= interest * p.units * p.mark / longs
         self.cash -= interest
         self.report.interest = interest
 
-    # ---- [3] and [5]
+    def _due(self, arriving: list[Order]) -> list[Order]:
+        fired = self.report.rules
+        off_beat = self.age % self.rules.decision_interval != 0
+        if off_beat and any(order.kind != OrderKind.HOLD for order in arriving):
+            fired["decision interval"] += 1
+        self.queue.append([HOLD] * len(arriving) if off_beat else arriving)
+        due = self.queue.pop(0)
+        if self.equity <= self.rules.ruin_fraction * self.rules.initial_balance:
+            for s in range(len(due)):
+                fired["ruin is final: order"] += due[s].kind != OrderKind.HOLD
+                fired["ruin is final: working order"] += self.working[s] is not None
+                due[s] = HOLD
+                self.cancel_working(s, OrderStatus.CANCELLED)
+        for s, order in enumerate(due):
+            if order.kind == OrderKind.HOLD:
+                continue
+            replaced = self.working[s] is not None
+            fired["working order replaced"] += replaced
+            self.working[s] = order if order.rests else None
+            if order.kind == OrderKind.CANCEL:
+                self.say(s, OrderStatus.CANCELLED if replaced else OrderStatus.NO_CHANGE, order)
+                due[s] = HOLD
+        return due
+
+    # ---- [3]
 
     def levels(self, s: int) -> tuple[float, float, bool]:
         """Stop level, target level, and whether the stop is a trailing one."""
@@ -255,259 +267,240 @@ class Ledger:
 
     def _exit_at_open(self, s: int, due: list[Order]) -> None:
         p, quote, limits = self.positions[s], self.bar.quotes[s], self.rules.symbols[s]
-        if p.units == 0.0 or not self.has_bar(s):
+        if p.units == 0.0 or not quote.has_bar:
             return
-        stop, target, _ = self.levels(s)
+        rate = self.rate(s, "open")
+        stop, target_level, _ = self.levels(s)
         if p.side * (quote.open - stop) <= 0.0:
-            self.close(s, quote.open, self.slip(s), "at_open", ExitReason.GAP_STOP)
-        elif p.side * (quote.open - target) >= 0.0:
+            self.close(s, quote.open, "at_open", ExitReason.GAP_STOP, spread=True, rate=rate)
+        elif p.side * (quote.open - target_level) >= 0.0:
             self.report.rules["gapped target"] += 1
-            self.close(s, target, 0.0, "at_open", ExitReason.TAKE_PROFIT)
-        elif p.held >= limits.max_hold and quote.state == BarState.TRADABLE:
-            self.close(s, quote.open, self.slip(s), "at_open", ExitReason.MAX_HOLD)
+            self.close(s, target_level, "at_open", ExitReason.TAKE_PROFIT, spread=False, rate=rate)
+        elif p.held >= limits.max_hold and quote.tradable:
+            self.close(s, quote.open, "at_open", ExitReason.MAX_HOLD, spread=True, rate=rate)
         else:
-            return
-        if due[s][0] != OrderKind.HOLD:
-            self.report.status[s] = int(OrderStatus.STOPPED)
-        due[s] = HOLD
-        self.cancel_queue(s)
-
-    def _exit_in_bar(self, s: int) -> None:
-        p, quote = self.positions[s], self.bar.quotes[s]
-        if p.units == 0.0 or not self.has_bar(s):
-            return
-        stop, target, trailing = self.levels(s)
-        worst, favourable = (quote.low, quote.high) if p.side > 0.0 else (quote.high, quote.low)
-        stopped = p.side * (worst - stop) <= 0.0
-        reached = p.side * (favourable - target) >= 0.0
-        if stopped and reached:
-            self.report.ambiguous.add(s)
-        if stopped:
-            beyond = p.side * (quote.open - stop) <= 0.0
-            if beyond:
-                self.report.rules["fresh position already beyond its stop"] += 1
-            reason = ExitReason.TRAILING_STOP if trailing else ExitReason.STOP_LOSS
-            self.close(s, quote.open if beyond else stop, self.slip(s), "in_bar", reason)
-        elif reached:
-            self.close(s, target, 0.0, "in_bar", ExitReason.TAKE_PROFIT)
-        else:
+            self._close_to_reopen(s, due)
             return
         self.cancel_queue(s)
+        self.cancel_working(s, OrderStatus.STOPPED)
+        if due[s].kind != OrderKind.HOLD:
+            self.say(s, OrderStatus.STOPPED, due[s])
+            due[s] = HOLD
 
-    # ---- [4]
+    def _close_to_reopen(self, s: int, due: list[Order]) -> None:
+        p, quote, order = self.positions[s], self.bar.quotes[s], due[s]
+        if not order.reopens or not quote.tradable:
+            return
+        if p.held < self.rules.symbols[s].min_hold:
+            self.report.rules["min hold: reopen"] += 1
+            self.say(s, OrderStatus.MIN_HOLD, order)
+            due[s] = HOLD
+            return
+        if order.kind == OrderKind.REVERSE:
+            self.report.rules["reverse"] += 1
+            due[s] = order._replace(kind=int(OrderKind.REOPEN), value=-p.side * abs(order.value))
+        rate = self.rate(s, "open")
+        self.report.rules["reopen"] += 1
+        self.close(s, quote.open, "at_open", ExitReason.ORDER, spread=True, rate=rate)
 
-    def _execute(self, due: list[Order]) -> None:
-        equity = self.report.equity_at_open = self.equity_at("open")
-        reductions, additions = {}, {}
-        for s, order in enumerate(due):
-            wanted = self._wanted(s, order, equity)
+    # ---- [4], [5] and [8]
+
+    def _market_orders(self, due: list[Order]) -> None:
+        worths = self.worths("open")
+        self.report.equity_at_open = self.equity_at(worths)
+        chosen = {
+            s: order for s, order in enumerate(due)
+            if order.reopens or order.at_open
+        }  # fmt: skip
+        self._market(chosen, "open", worths)
+
+    def _close_orders(self, due: list[Order]) -> None:
+        chosen = {s: order for s, order in enumerate(due) if order.at_close}
+        if chosen:
+            self._market(chosen, "close", self.worths("close"))
+
+    def _market(self, chosen: dict[int, Order], name: str, worths: list[float]) -> None:
+        """Market orders at the open or at the close."""
+        equity = self.equity_at(worths)
+        requests = []
+        for s, order in chosen.items():
+            quote = self.bar.quotes[s]
+            if not quote.tradable:
+                masked = quote.state == BarState.MASKED
+                self.say(s, OrderStatus.MASKED if masked else OrderStatus.NOT_TRADABLE, order)
+                continue
+            reopened = ("at_open", s) in self.report.fills
+            self.say(s, OrderStatus.FILLED if reopened else OrderStatus.NO_CHANGE, order)
+            if order.kind == OrderKind.REVERSE:
+                continue  # while flat
+            wanted = target(self, s, order, equity, worths[s])
             if wanted is None:
                 continue
-            u = self.positions[s].units
-            side = self.positions[s].side
-            if side * wanted < side * u:
-                reductions[s] = self._reduction(s, wanted)
-            if u == 0.0 or wanted * side < 0.0:
-                additions[s] = wanted
-            elif side * wanted > side * u:
-                additions[s] = wanted - u
-        granted = self._grant(reductions, additions, equity)
-        for s in sorted(set(reductions) | set(additions)):
-            reduce, add = reductions.get(s, 0.0), granted.get(s, 0.0)
-            if reduce != 0.0 or add != 0.0:
-                self.report.status[s] = int(OrderStatus.FILLED)
-                self._fill(s, reduce, add)
-        for status in self.report.status:
-            self.report.rules[f"status {OrderStatus(status).name}"] += 1
+            if min_hold_binds(self, s, wanted):
+                self.say(s, OrderStatus.MIN_HOLD, order)
+                continue
+            price: float = getattr(quote, name)
+            rate = self.rate(s, name)
+            requests.append(Request(s, order, wanted, price, rate, fee=self.fee(s)))
+        if requests:
+            execute(self, requests, worths)
 
-    def _wanted(self, s: int, order: Order, equity: float) -> float | None:
-        """Target units, or None where the order does nothing, with the status that says why."""
-        kind, value = order
-        p, quote, limits = self.positions[s], self.bar.quotes[s], self.rules.symbols[s]
-        if kind == OrderKind.HOLD:
-            return None
-        if quote.state != BarState.TRADABLE:
-            self.report.status[s] = int(OrderStatus.NOT_TRADABLE)
-            return None
-        if limits.allow_short == 0.0 and value < 0.0:
-            self.report.rules["short refused"] += 1
-            value = 0.0
-        whole = max(equity, 0.0) / quote.open
-        wanted = {
-            OrderKind.UNITS: value,
-            OrderKind.NOTIONAL: value / quote.open,
-            OrderKind.WEIGHT: value * whole,
-            OrderKind.SIDE: value * whole,
-        }[OrderKind(kind)]
-        self.report.status[s] = int(OrderStatus.NO_CHANGE)
-        if kind == OrderKind.SIDE and p.units * value > 0.0:
-            self.report.rules["already on that side"] += 1
-            return None
-        if abs(wanted) > limits.max_weight * whole:
-            self.report.rules["weight cap"] += 1
-            wanted = math.copysign(limits.max_weight * whole, wanted)
-        if kind == OrderKind.WEIGHT and value != 0.0 and equity > 0.0:
-            weight = p.units * quote.open / equity
-            capped = max(-limits.max_weight, min(limits.max_weight, value))
-            if abs(capped - weight) <= limits.band:
-                self.report.rules["band"] += 1
-                return None
-        if wanted == p.units:
-            return None
-        if p.held < limits.min_hold and p.side * wanted < p.side * p.units:
-            kind_of = "close" if wanted == 0.0 else "reverse" if wanted * p.side < 0 else "reduce"
-            self.report.rules[f"min hold: {kind_of}"] += 1
-            self.report.status[s] = int(OrderStatus.MIN_HOLD)
-            return None
-        return wanted
-
-    def _whole_lots(self, s: int, units: float) -> float:
-        lot = self.rules.symbols[s].lot
-        if lot == 0.0:
-            return units
-        return math.copysign(math.floor(abs(units) / lot + LOT_TOLERANCE) * lot, units)
-
-    def _reduction(self, s: int, wanted: float) -> float:
-        """Signed units of the part that goes toward 0."""
-        p, limits = self.positions[s], self.rules.symbols[s]
-        if self._flattens(s, wanted):
-            return -p.units
-        reduce = self._sized(s, wanted - p.units, limits)
-        if reduce == 0.0:
-            self.report.status[s] = int(OrderStatus.BELOW_MINIMUM)
-        return reduce
-
-    def _flattens(self, s: int, wanted: float) -> bool:
-        """Whether ``wanted`` is on the other side or 0, to within the lot tolerance."""
-        return wanted * self.positions[s].side <= LOT_TOLERANCE * self.rules.symbols[s].lot
-
-    def _sized(self, s: int, units: float, limits: SymbolRules) -> float:
-        """Whole lots and the minimum notional, with the status where nothing is left."""
-        whole = self._whole_lots(s, units)
-        if whole != units:
-            self.report.rules["lot"] += 1
-        if whole == 0.0:
-            self.report.status[s] = int(OrderStatus.NO_ROOM)
-        elif abs(whole) * self.bar.quotes[s].open < limits.min_notional:
-            self.report.status[s] = int(OrderStatus.BELOW_MINIMUM)
-            whole = 0.0
-        return whole
-
-    def _grant(
-        self, reductions: dict[int, float], additions: dict[int, float], equity: float
-    ) -> dict[int, float]:
-        """What may be opened or added once leverage, lots and minimum have had their say."""
-        leverage = self.rules.max_leverage
-
-        def cost(s: int, units: float) -> float:
-            """Spread, slippage and fee per unit of notional at the open."""
-            f, k = self.fee(s), self.slip(s)
-            return (1 + k) * (1 + f) - 1 if units > 0.0 else 1 - (1 - k) * (1 - f)
-
-        quotes = self.bar.quotes
-        left = equity - sum(abs(d) * quotes[s].open * cost(s, d) for s, d in reductions.items())
-        gross = sum(
-            abs(p.units + reductions.get(s, 0.0)) * self.price(s, "open")
-            for s, p in enumerate(self.positions)
-        )
-        room = max(leverage * left - gross, 0.0)
-        if room <= ROOM_TOLERANCE * leverage * left:
-            room = 0.0
-        need = sum(
-            abs(d) * quotes[s].open * (1 + leverage * cost(s, d)) for s, d in additions.items()
-        )
-        scale = 1.0 if need <= room else room / need
-        if scale < 1.0:
-            self.report.rules["leverage"] += 1
-        return {s: self._sized(s, d * scale, self.rules.symbols[s]) for s, d in additions.items()}
-
-    def _fill(self, s: int, reduce: float, add: float) -> None:
-        p, quote, limits = self.positions[s], self.bar.quotes[s], self.rules.symbols[s]
-        fill = self.trade(s, reduce + add, quote.open, self.slip(s), "order")
-        outflow = fill.price * (1.0 + math.copysign(self.fee(s), fill.units))
-        before = p.units
-        p.units = before + reduce
-        p.flow -= reduce * outflow
-        if before != 0.0 and p.units == 0.0:
-            fill.reason, fill.profit, fill.closed_units = int(ExitReason.ORDER), p.flow, before
-            self.report.rules["ORDER"] += 1
-            self.report.rules["reversal"] += add != 0.0
-            p = self.positions[s] = Position(p.mark)
-        elif reduce != 0.0:
-            self.report.rules["partial reduction"] += 1
-        if add == 0.0:
+    def _working_orders(self) -> None:
+        if not any(self.working):
             return
-        p.flow -= add * outflow
-        if p.units == 0.0:
-            p.entry = p.best = fill.price
-            p.held = 0
-            p.stop_distance, p.target_distance = self._distances(limits, quote, fill.price)
+        worths = self.worths("open")
+        equity = self.equity_at(worths)
+        requests = []
+        for s, order in enumerate(self.working):
+            if order is None:
+                continue
+            self.say(s, OrderStatus.WORKING, order)
+            if not self.bar.quotes[s].tradable:
+                continue
+            wanted = target(self, s, order, equity, order.price * self.rate(s, "high"))
+            request = None if wanted is None else self._triggered(s, order, wanted)
+            if request is None:
+                continue
+            if min_hold_binds(self, s, request.wanted):
+                self.say(s, OrderStatus.MIN_HOLD, order)
+            elif self._stop_came_first(s, request):
+                self.cancel_working(s, OrderStatus.STOPPED)
+            else:
+                requests.append(request)
+        execute(self, requests, worths)
+        for r in requests:
+            self.working[r.s] = None
+            if r.granted != 0.0 and not r.at_open:
+                self.late[r.s] = r.order
+
+    def _triggered(self, s: int, order: Order, wanted: float) -> Request | None:
+        """The fill of a working order whose price this bar reaches, before limits."""
+        quote, price = self.bar.quotes[s], order.price
+        buys = wanted > self.positions[s].units
+        name = OrderType(order.type).name
+        request = Request(s, order, wanted, price, self.rate(s, "high"), fee=self.fee(s))
+        if order.type == OrderType.STOP:
+            if not (quote.high >= price if buys else quote.low <= price):
+                return None
+            request.reference = max(quote.open, price) if buys else min(quote.open, price)
+            request.at_open = request.reference == quote.open
         else:
-            self.report.rules["add"] += 1
-            p.entry = (p.entry * p.units + fill.price * add) / (p.units + add)
-        p.units += add
+            buffer = self.rules.symbols[s].fill_buffer or 0.0
+            reach = price * (1.0 - buffer) if buys else price * (1.0 + buffer)
+            if quote.open <= reach if buys else quote.open >= reach:
+                request.reference, request.no_worse, request.at_open = quote.open, price, True
+            elif quote.low <= reach if buys else quote.high >= reach:
+                request.spread_free, request.fee = True, self.maker_fee(s)
+            else:
+                touched = quote.low <= price if buys else quote.high >= price
+                self.report.rules["limit touched but not traded through"] += touched
+                return None
+        form = "at the open" if request.at_open else "at its price"
+        self.report.rules[f"{name} {form}"] += 1
+        return request
 
-    def _distances(self, limits: SymbolRules, quote: Quote, price: float) -> tuple[float, float]:
-        if limits.use_atr == 0.0:
-            return limits.stop_loss, limits.take_profit
-        self.report.rules["ATR stop"] += 1
-        stop, target = limits.atr_stop * quote.atr / price, limits.atr_target * quote.atr / price
-        return (
-            min(max(stop, limits.atr_stop_min), limits.atr_stop_max),
-            min(max(target, limits.atr_target_min), limits.atr_target_max),
-        )
+    def _stop_came_first(self, s: int, request: Request) -> bool:
+        """Whether the position's stop, also inside this bar, was reached before the order's price:
+        surely where that lies beyond the stop, to be assumed where the order reduces."""
+        p, quote, fired = self.positions[s], self.bar.quotes[s], self.report.rules
+        stop = self.levels(s)[0]
+        worst = quote.low if p.side > 0.0 else quote.high
+        if p.units == 0.0 or p.side * (worst - stop) > 0.0:
+            return False
+        reduces = p.side * request.wanted < p.side * p.units
+        certain = p.side * (request.reference - stop) <= 0.0
+        if certain:
+            fired[f"stop surely before an order that {'reduces' if reduces else 'adds'}"] += 1
+        elif reduces:
+            fired["stop perhaps before an order that reduces"] += 1
+            self.report.ambiguous.add(s)
+        return certain or reduces
 
-    # ---- [6] and [7]
+    # ---- [6]
 
-    def _margin_and_ruin(self) -> None:
-        rules, report = self.rules, self.report
-        adverse = [
-            self.price(s, "low" if p.units > 0.0 else "high") for s, p in enumerate(self.positions)
-        ]
-        at_worst = list(zip(self.positions, adverse, strict=True))
-        gross = sum(abs(p.units) * price for p, price in at_worst)
-        equity = self.cash + sum(p.units * price for p, price in at_worst)
-        if gross > 0.0 and equity < rules.maintenance * gross:
-            report.liquidated = True
-            self._close_all(adverse, ExitReason.LIQUIDATION)
-        elif self.equity_at("close") <= rules.ruin_fraction * rules.initial_balance:
-            closes = [self.price(s, "close") for s in range(len(adverse))]
-            self._close_all(closes, ExitReason.RUIN)
-        after = self.equity_at("close")
-        report.ruined = after <= rules.ruin_fraction * rules.initial_balance
-        lift = FLOOR * rules.initial_balance - after
-        if lift > 0.0:
-            report.written_off = lift
-            report.rules["written off"] += 1
-            self.cash += lift
-        report.rules["ruined"] += report.ruined
+    def _exit_in_bar(self, s: int, due: list[Order]) -> None:
+        p, quote = self.positions[s], self.bar.quotes[s]
+        if p.units == 0.0 or not quote.has_bar:
+            return
+        late, rate = self.late.get(s), self.rate(s, "high")
+        stop, target_level, trailing = self.levels(s)
+        worst, favourable = (quote.low, quote.high) if p.side > 0.0 else (quote.high, quote.low)
+        if late is not None and late.type == OrderType.LIMIT:
+            missed = p.side * (favourable - target_level) >= 0.0
+            favourable = quote.close
+            self.report.rules["late limit: target looks at the close"] += missed
+        stopped = p.side * (worst - stop) <= 0.0
+        reached = p.side * (favourable - target_level) >= 0.0
+        if stopped and reached and late is None and quote.finer is not None:
+            stopped = self._stop_was_first(s, quote.finer, stop, target_level)
+        elif stopped and (reached or (late is not None and late.type == OrderType.STOP)):
+            self.report.ambiguous.add(s)
+        if stopped:
+            beyond = late is None and p.side * (quote.open - stop) <= 0.0
+            self.report.rules["fresh position already beyond its stop"] += beyond
+            self.report.rules["late position stopped"] += late is not None
+            reason = ExitReason.TRAILING_STOP if trailing else ExitReason.STOP_LOSS
+            level = quote.open if beyond else stop
+            self.close(s, level, "in_bar", reason, spread=True, rate=rate)
+        elif reached:
+            self.report.rules["late position at its target"] += late is not None
+            self.close(s, target_level, "in_bar", ExitReason.TAKE_PROFIT, spread=False, rate=rate)
+        else:
+            return
+        self.cancel_all(s, due)
 
-    def _close_all(self, prices: list[float], reason: ExitReason) -> None:
-        for s, price in enumerate(prices):
-            if self.positions[s].units != 0.0 and self.has_bar(s):
-                self.close(s, price, self.slip(s), "at_end", reason)
-                for other in range(len(prices)):
-                    self.cancel_queue(other)
+    def _stop_was_first(
+        self, s: int, finer: tuple[tuple[float, float], ...], stop: float, target_level: float
+    ) -> bool:
+        """Both lie inside the bar: walk through its finer bars."""
+        side = self.positions[s].side
+        for high, low in finer:
+            worst, favourable = (low, high) if side > 0.0 else (high, low)
+            stopped = side * (worst - stop) <= 0.0
+            reached = side * (favourable - target_level) >= 0.0
+            if stopped != reached:
+                self.report.resolved.add(s)
+                self.report.rules[f"finer bars: {'stop' if stopped else 'target'} first"] += 1
+                return stopped
+            if stopped:
+                break
+        self.report.rules["finer bars: both in one"] += 1
+        self.report.ambiguous.add(s)
+        return True
+
+    # ---- [11]
 
     def _mark(self) -> None:
-        report, floor = self.report, FLOOR * self.rules.initial_balance
-        for s, p in enumerate(self.positions):
-            if not self.has_bar(s):
+        report = self.report
+        for s, (p, quote) in enumerate(zip(self.positions, self.bar.quotes, strict=True)):
+            order = self.working[s]
+            if order is not None and not order.gtc and quote.session_end:
+                report.rules["day order expired without a bar"] += not quote.has_bar
+                self.cancel_working(s, OrderStatus.EXPIRED)
+            if not quote.has_bar:
                 report.rules["masked with position"] += p.units != 0.0
                 continue
-            quote = self.bar.quotes[s]
-            p.mark = quote.close
+            p.mark = self.worth(s, "close")
             if p.units != 0.0:
                 p.held += 1
-                p.best = max(p.best, quote.high) if p.units > 0.0 else min(p.best, quote.low)
+                late_entry = s in self.from_close or (s in self.late and p.held == 1)
+                report.rules["best from the close only"] += late_entry
+                high, low = (quote.close,) * 2 if late_entry else (quote.high, quote.low)
+                p.best = max(p.best, high) if p.units > 0.0 else min(p.best, low)
         before = self.equity
-        self.equity = self.cash + sum(p.units * p.mark for p in self.positions)
+        self.equity = self.equity_at([p.mark for p in self.positions])
         self.peak = max(self.peak, self.equity)
         self.age += 1
-        traded = sum(abs(fill.units) * fill.price for fill in report.fills.values())
+        traded = sum(fill.notional for fill in report.fills.values())
+        floor = FLOOR * self.rules.initial_balance
         report.turnover = traded / max(report.equity_at_open, floor)
         report.log_return = math.log(self.equity / before)
         report.drawdown = 1.0 - self.equity / self.peak
         report.rules["interest"] += report.interest > 0.0
         report.rules["borrow"] += report.borrow > 0.0
         report.rules["ambiguous"] += bool(report.ambiguous)
+
+
+def _after_split(order: Order, new_for_one: float) -> Order:
+    value = order.value * new_for_one if order.kind == OrderKind.UNITS else order.value
+    return order._replace(value=value, price=order.price / new_for_one)

@@ -1,12 +1,15 @@
 """truefill: one config, one market, every agent, an honest verdict.
 
 The names below are imported when they are first used (PEP 562), so that ``import truefill`` costs
-milliseconds and pulls in neither jax nor numpy.
+milliseconds and pulls in neither jax nor numpy. ``gymnasium.make("truefill/Market-v0", ...)`` works
+from then on, whether gymnasium is imported before or after.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from truefill.pipeline.registration import register_when_imported
 
 if TYPE_CHECKING:
     from truefill.config.load import load_config as load_config
@@ -28,6 +31,8 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]
+
+register_when_imported()
 
 
 def __getattr__(name: str) -> Any:

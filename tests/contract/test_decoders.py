@@ -1,178 +1,314 @@
-"""Action decoders: actions -> orders as a table, illegal actions, and what each refuses."""
+"""What every registered action decoder keeps, whatever it is, for one symbol and for three.
+
+The suite knows no decoder by name: it runs each with its defaults and with the parameters below,
+and reads what it may ask of a decoder from the decoder itself.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from env_cases import NO_COSTS, config_of, environment, play, split_of
+from env_cases import config_of, environment, random_split, split_of
 from truefill.core.errors import ConfigError
+from truefill.env import episodes
 from truefill.env.decoders import DECODERS, Decoder
-from truefill.env.setup import make_decoder
-from truefill.market.types import OrderKind
+from truefill.env.setup import Environment, make_decoder
+from truefill.market import rules
+from truefill.market.types import OrderKind, Orders
 
-HOLD, WEIGHT, SIDE = OrderKind.HOLD, OrderKind.WEIGHT, OrderKind.SIDE
-OPEN_MARKET = {"market.allow_short": True, "market.no_trade_band": 0.05}
-TWO_ZONES = {"threshold": 0.3, "size": 0.5, "outer_threshold": 0.6, "outer_size": 0.9}
-# decoder, parameters, [(action, kind, value)]
-TABLE: list[tuple[str, dict[str, Any], list[tuple[float, OrderKind, float]]]] = [
-    ("short_flat_long", {"size": 0.5}, [(0, SIDE, -0.5), (1, WEIGHT, 0.0), (2, SIDE, 0.5)]),
-    ("flat_long", {"size": 0.8}, [(0, WEIGHT, 0.0), (1, SIDE, 0.8)]),
-    (
-        "hold_buy_sell_close",
-        {"size": 0.7},
-        [(0, HOLD, 0.0), (1, SIDE, 0.7), (2, SIDE, -0.7), (3, WEIGHT, 0.0)],
-    ),
-    (
-        "score",
-        {"threshold": 0.35, "size": 0.6},
-        [(0.0, WEIGHT, 0.0), (0.34, WEIGHT, 0.0), (-0.34, WEIGHT, 0.0), (0.36, SIDE, 0.6),
-         (-0.36, SIDE, -0.6), (7.0, SIDE, 0.6), (-7.0, SIDE, -0.6)],
-    ),
-    (
-        "score",
-        TWO_ZONES,
-        [(0.2, WEIGHT, 0.0), (0.4, WEIGHT, 0.5), (-0.4, WEIGHT, -0.5), (0.7, WEIGHT, 0.9),
-         (-0.7, WEIGHT, -0.9), (-9.0, WEIGHT, -0.9)],
-    ),
-    (
-        "target_weight",
-        {"scale": 2.0},
-        [(0.0, WEIGHT, 0.0), (0.25, WEIGHT, 0.5), (-0.5, WEIGHT, -1.0), (3.0, WEIGHT, 2.0),
-         (-3.0, WEIGHT, -2.0)],
-    ),
-]  # fmt: skip
+MORE: dict[str, list[dict[str, Any]]] = {
+    "nine_actions": [{"open_shares": (0.1, 0.2, 0.9), "reduce_shares": (0.3, 0.6)}],
+    "zones": [
+        {"thresholds": (0.1, 0.4, 0.8), "sizes": (0.25, 0.5, 1.0)},
+        {"thresholds": (0.5,), "sizes": (0.7,), "long_only": True},
+    ],
+    "volume_bins": [
+        {"form": "discrete"},
+        {"long_only": False, "bins": (0.0, 0.5, 1.0)},
+    ],
+    "portfolio_weights": [
+        {"weight_cap": 0.5, "gross": 0.5, "gross_cap": 1.5},
+        {"long_short": True},
+        {"long_short": True, "gross_cap": 2.0, "weight_cap": 1.0},
+    ],
+}
+CASES = [(e.name, {}) for e in DECODERS] + [(n, p) for n, ps in MORE.items() for p in ps]
+WIDE = {"market.allow_short": True, "market.no_trade_band": 0.05, "market.max_leverage": 2.0}
+each_decoder = pytest.mark.parametrize(("kind", "params"), CASES)
+each_size = pytest.mark.parametrize(
+    ("kind", "params", "symbols"), [(e.name, {}, 1) for e in DECODERS] + [(*c, 3) for c in CASES]
+)
+BARS, STEPS, ACCOUNTS = 60, 58, 16
+
+
+class Played(NamedTuple):
+    """What happened bar by bar, [STEPS, ACCOUNTS, S] unless noted."""
+
+    traded: np.ndarray
+    """bool: the order traded."""
+    illegal: np.ndarray
+    kind: np.ndarray
+    units: np.ndarray
+    legal: np.ndarray | None
+    """bool [STEPS, ACCOUNTS, S, actions]."""
+    turnover: np.ndarray
+    """[STEPS, ACCOUNTS]."""
+    equity: np.ndarray
+    """[STEPS, ACCOUNTS]."""
+
+
+def played(env: Environment, actions: np.ndarray) -> Played:
+    """Step by step through the one market program of all decoders: only orders are decoded anew."""
+    arrays, decoder = env.arrays, env.spec.decoder
+    start = jnp.zeros(ACCOUNTS, jnp.int32)
+    account = episodes.reset(env.spec, arrays, start).account
+    decode = jax.jit(partial(episodes._orders, env.spec, arrays))
+    allowed = None if decoder.legal is None else jax.jit(decoder.legal)
+    rows = []
+    for t in range(STEPS):
+        legal = None if allowed is None else allowed(account, arrays.market)
+        orders, illegal = decode(account, jnp.asarray(actions[t]))
+        row = arrays.bars.row(start + t + 1)
+        account, result = rules.step_jit(account, orders, row, arrays.market)
+        traded = (result.at_open.units != 0.0) | (result.order.units != 0.0)
+        rows.append(Played(traded, illegal, orders.kind, account.units, legal, result.turnover,
+                           account.equity))  # fmt: skip
+    stacked: Played = jax.tree.map(lambda *x: np.stack(x), *rows)
+    return stacked
+
+
+def keys_of(kind: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {**WIDE, "env.action": {"kind": kind, "params": params, "illegal": "no_op"}}
 
 
 def decoder_of(kind: str, params: dict[str, Any]) -> Decoder:
-    return make_decoder(config_of({**OPEN_MARKET, "env.action": {"kind": kind, "params": params}}))
+    return make_decoder(config_of(keys_of(kind, params)))
 
 
-def test_the_table_covers_every_decoder_and_every_action() -> None:
-    assert {kind for kind, _, _ in TABLE} == {entry.name for entry in DECODERS}
-    for kind, params, rows in TABLE:
-        decoder = decoder_of(kind, params)
-        if decoder.discrete:
-            assert [row[0] for row in rows] == list(range(decoder.num_actions))
+@cache
+def orders_of(decoder: Decoder) -> Callable[[Any], Orders]:
+    return jax.jit(decoder.orders)
 
 
-@pytest.mark.parametrize(("kind", "params", "rows"), TABLE)
-def test_actions_become_orders(
-    kind: str, params: dict[str, Any], rows: list[tuple[float, OrderKind, float]]
+def size_of(decoder: Decoder, symbols: int) -> int:
+    return symbols if decoder.action_size is None else decoder.action_size(symbols)
+
+
+def random_actions(decoder: Decoder, rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Every third continuous value lies at an end of the range or beyond it."""
+    if decoder.discrete:
+        return rng.integers(0, decoder.num_actions, shape).astype(np.int32)
+    inside = rng.uniform(decoder.low, decoder.high, shape)
+    ends = rng.choice([decoder.low, decoder.high, 2 * decoder.high, -9 * decoder.high], shape)
+    return np.where(rng.random(shape) < 1 / 3, ends, inside).astype(np.float32)
+
+
+def staying_flat(decoder: Decoder, symbols: int) -> list[np.ndarray]:
+    """Actions [action_size] that ask a flat account for nothing: HOLD or no weight at all."""
+    if decoder.discrete:
+        tried = np.repeat(np.arange(decoder.num_actions)[:, None], symbols, axis=1)
+    else:
+        size = size_of(decoder, symbols)
+        levels = [np.full(size, x) for x in (decoder.low, 0.0, decoder.high)]
+        one_up = np.full((size, size), decoder.low) + np.eye(size) * (decoder.high - decoder.low)
+        tried = np.stack([*levels, *one_up]).astype(np.float32)
+    kind, value, _ = orders_of(decoder)(tried)
+    asks = np.where(kind == OrderKind.HOLD, 0.0, np.abs(value))
+    never = (OrderKind.POSITION, OrderKind.REOPEN, OrderKind.REVERSE)
+    wants = (asks > 1e-6) | np.isin(kind, never)
+    return list(tried[~wants.any(axis=1)])
+
+
+def steady(actions: np.ndarray) -> np.ndarray:
+    """[STEPS, ACCOUNTS, action_size]: accounts take turns in ``actions`` [n, action_size]."""
+    turns = np.resize(np.arange(len(actions)), ACCOUNTS)
+    return np.repeat(actions[turns][None], STEPS, axis=0)
+
+
+@each_size
+def test_actions_become_one_order_a_symbol(kind: str, params: dict[str, Any], symbols: int) -> None:
+    decoder = decoder_of(kind, params)
+    actions = random_actions(decoder, np.random.default_rng(1), 50, size_of(decoder, symbols))
+    orders = orders_of(decoder)(actions)
+    assert orders.kind.shape == orders.value.shape == (50, symbols)
+    assert (orders.kind.dtype, orders.value.dtype) == (jnp.int32, jnp.float64)
+    assert np.isin(orders.kind, [int(k) for k in OrderKind]).all()
+    assert np.isfinite(orders.value).all()
+    assert orders.route is None
+
+
+@each_size
+def test_orders_have_the_same_bits_in_any_batch(
+    kind: str, params: dict[str, Any], symbols: int
 ) -> None:
     decoder = decoder_of(kind, params)
-    dtype = np.int32 if decoder.discrete else np.float32
-    taken = np.asarray([row[0] for row in rows], dtype).reshape(1, -1)  # one account, S symbols
-    orders = decoder.orders(jnp.asarray(taken))
-    assert orders.kind.dtype == jnp.int32
-    assert orders.value.dtype == jnp.float64
-    assert orders.kind.shape == orders.value.shape == taken.shape
-    assert orders.kind[0].tolist() == [int(row[1]) for row in rows]
-    np.testing.assert_allclose(orders.value[0], [row[2] for row in rows], rtol=1e-6)
+    actions = random_actions(decoder, np.random.default_rng(2), 257, size_of(decoder, symbols))
+    compiled = orders_of(decoder)
+    whole = np.asarray(compiled(actions).value)
+    assert np.array_equal(compiled(actions[::-1]).value, whole[::-1])
+    for count in (1, 5):
+        assert np.array_equal(compiled(actions[:count]).value, whole[:count])
+        assert np.array_equal(compiled(actions[-count:]).value, whole[-count:])
 
 
-def test_equal_parameters_give_the_same_decoder_so_that_nothing_compiles_twice() -> None:
-    assert decoder_of("flat_long", {"size": 0.5}) == decoder_of("flat_long", {"size": 0.5})
-    assert decoder_of("flat_long", {"size": 0.5}) != decoder_of("flat_long", {"size": 0.6})
+@each_decoder
+def test_values_beyond_the_range_count_as_its_ends(kind: str, params: dict[str, Any]) -> None:
+    decoder = decoder_of(kind, params)
+    if decoder.discrete:
+        assert decoder.action_size is None
+        return
+    beyond = 3.0 * random_actions(decoder, np.random.default_rng(3), 60, size_of(decoder, 3))
+    cut = np.clip(beyond, decoder.low, decoder.high).astype(np.float32)
+    assert (cut != beyond).any()
+    for a, b in zip(orders_of(decoder)(beyond)[:2], orders_of(decoder)(cut)[:2], strict=True):
+        assert np.array_equal(a, b)
 
 
-@pytest.mark.parametrize(("kind", "params", "_rows"), TABLE)
-def test_each_refuses_a_market_it_does_not_fit(
-    kind: str, params: dict[str, Any], _rows: list[Any]
+@each_decoder
+def test_a_decoder_by_symbol_leaves_the_other_symbols_alone(
+    kind: str, params: dict[str, Any]
 ) -> None:
     decoder = decoder_of(kind, params)
-    action = {"env.action": {"kind": kind, "params": params}}
-    no_shorts = config_of({**OPEN_MARKET, **action, "market.allow_short": False})
-    no_band = config_of({**OPEN_MARKET, **action, "market.no_trade_band": 0.0})
-    for refused, config, key in (
-        (decoder.needs_short, no_shorts, "env.action.kind"),
-        (decoder.needs_band, no_band, "market.no_trade_band"),
+    if decoder.action_size is not None:
+        return
+    one, two = (random_actions(decoder, np.random.default_rng(s), 40, 3) for s in (4, 5))
+    mixed = np.concatenate([one[:, :1], two[:, 1:]], axis=1)
+    for got, first, others in zip(
+        *(orders_of(decoder)(x)[:2] for x in (mixed, one, two)), strict=True
     ):
-        if refused:
-            with pytest.raises(ConfigError) as error:
-                make_decoder(config)
-            assert error.value.where == key
-            assert error.value.do
-        else:
-            assert make_decoder(config) == decoder
-    assert DECODERS.get(kind).facts.get("needs_short", False) == decoder.needs_short
+        assert np.array_equal(got[:, 0], first[:, 0])
+        assert np.array_equal(got[:, 1:], others[:, 1:])
 
 
-def test_what_must_be_refused_is() -> None:
-    needs = {kind: (d.needs_short, d.needs_band) for kind, d in
-             ((k + "2" * (p is TWO_ZONES), decoder_of(k, p)) for k, p, _ in TABLE)}  # fmt: skip
-    assert needs == {
-        "short_flat_long": (True, False),
-        "flat_long": (False, False),
-        "hold_buy_sell_close": (False, False),
-        "score": (True, False),
-        "score2": (True, True),
-        "target_weight": (False, True),
-    }
+@each_decoder
+def test_weights_stay_within_what_it_declares(kind: str, params: dict[str, Any]) -> None:
+    decoder = decoder_of(kind, params)
+    actions = random_actions(decoder, np.random.default_rng(6), 400, size_of(decoder, 3))
+    orders = orders_of(decoder)(actions)
+    weights = np.abs(np.where(np.asarray(orders.kind) == OrderKind.HOLD, 0.0, orders.value))
+    if decoder.max_weight is not None:
+        assert weights.max() == pytest.approx(decoder.max_weight, rel=1e-5)
+    if decoder.max_gross is not None:
+        assert weights.sum(axis=1).max() <= decoder.max_gross * (1.0 + 1e-12)
+    if decoder.min_step is not None:
+        seen = np.unique(np.asarray(orders.value).round(12))
+        assert np.diff(seen).min() == pytest.approx(decoder.min_step)
+    sells = (np.asarray(orders.kind) == OrderKind.SIDE) & (np.asarray(orders.value) < 0.0)
+    if sells.any():
+        assert decoder.needs_short or decoder.legal is not None
 
 
-def test_wrong_names_and_parameters_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="Did you mean 'flat_long'"):
-        decoder_of("flat_lon", {})
-    with pytest.raises(ConfigError, match="'sise'"):
-        decoder_of("flat_long", {"sise": 1.0})
-    with pytest.raises(ConfigError, match="between threshold and 1"):
-        decoder_of("score", {"threshold": 0.5, "outer_threshold": 0.4})
+@each_size
+def test_an_agent_that_stays_flat_pays_nothing(
+    kind: str, params: dict[str, Any], symbols: int
+) -> None:
+    env = environment(random_split(7, bars=BARS, symbols=symbols), keys_of(kind, params))
+    flat = staying_flat(env.spec.decoder, symbols)
+    assert flat, "every decoder must have an action that stays out of the market"
+    seen = played(env, steady(np.stack(flat)))
+    assert (seen.turnover == 0.0).all()
+    assert (seen.equity == 10_000.0).all()
+    assert (seen.units == 0.0).all()
 
 
-def four_way(short: bool, illegal: str) -> Any:
-    return environment(
-        split_of([100.0] * 7),
-        {**NO_COSTS, "market.allow_short": short, "env.action.kind": "hold_buy_sell_close",
-         "env.action.illegal": illegal},
-    )  # fmt: skip
+@each_size
+def test_holding_and_what_is_illegal_never_trade_and_some_action_is_legal(
+    kind: str, params: dict[str, Any], symbols: int
+) -> None:
+    split = random_split(8, bars=BARS, symbols=symbols, masked=0.0)
+    env = environment(split, keys_of(kind, params))
+    decoder = env.spec.decoder
+    shape = STEPS, ACCOUNTS, size_of(decoder, symbols)
+    actions = random_actions(decoder, np.random.default_rng(9), *shape)
+    seen = played(env, actions)
+    assert seen.traded.any()
+    asked = orders_of(decoder)(actions.reshape(-1, actions.shape[-1])).kind
+    holds = np.asarray(asked).reshape(seen.kind.shape) == OrderKind.HOLD
+    assert (seen.kind[seen.illegal] == OrderKind.HOLD).all()
+    assert not seen.traded[holds | seen.illegal].any()
+    assert np.isfinite(seen.equity).all()
+    if decoder.legal is None:
+        assert not seen.illegal.any()
+        return
+    assert decoder.discrete
+    assert seen.legal is not None
+    assert seen.legal.shape == (*seen.illegal.shape, decoder.num_actions)
+    assert seen.legal.dtype == bool
+    assert seen.legal.any(axis=-1).all()
+    taken = np.take_along_axis(seen.legal, actions[..., None], axis=-1)[..., 0]
+    assert np.array_equal(taken, ~seen.illegal)
+    assert seen.illegal.any()
 
 
-@pytest.mark.parametrize("short", [True, False])
-def test_what_is_legal_follows_the_position(short: bool) -> None:
-    env = four_way(short, "mask")
-    decoder, params = env.spec.decoder, env.arrays.market
-    states, _, _ = play(env, np.asarray([1, 3, 2, 0, 0])[:, None, None])
-    side = np.sign(states.account.units[:, 0, 0])
-    assert side.tolist() == ([0, 1, 0, -1, -1] if short else [0, 1, 0, 0, 0])
-    assert decoder.legal is not None
-    # hold, buy, sell, close
-    flat, long, shorted = [1, 1, short, 0], [1, 0, short, 1], [1, 1, 0, 1]
-    expected = {0: flat, 1: long, -1: shorted}
-    for t in range(5):
-        account = states.account._replace(queue=None, units=states.account.units[t])
-        legal = np.asarray(decoder.legal(account, params))
-        assert legal.shape == (1, 1, 4)
-        assert legal[0, 0].tolist() == [bool(x) for x in expected[int(side[t])]]
+@each_decoder
+def test_a_long_only_market_is_refused_or_never_goes_short(
+    kind: str, params: dict[str, Any]
+) -> None:
+    keys = {**keys_of(kind, params), "market.allow_short": False}
+    if decoder_of(kind, params).needs_short:
+        with pytest.raises(ConfigError, match="goes short") as error:
+            make_decoder(config_of(keys))
+        assert (error.value.where, bool(error.value.do)) == ("env.action.kind", True)
+        return
+    env = environment(split_of(100.0 * 1.01 ** np.arange(BARS)), keys)
+    decoder = env.spec.decoder
+    shape = STEPS, ACCOUNTS, size_of(decoder, 1)
+    seen = played(env, random_actions(decoder, np.random.default_rng(10), *shape))
+    assert (seen.units >= 0.0).all()
+    assert (seen.units > 0.0).any()
 
 
-@pytest.mark.parametrize("illegal", ["mask", "no_op"])
-def test_an_illegal_action_holds_and_is_counted(illegal: str) -> None:
-    env = four_way(True, illegal)
-    assert env.spec.mask_illegal == (illegal == "mask")
-    taken = np.asarray([3, 1, 1, 2, 2, 0])  # close while flat, buy, buy again, sell, sell again
-    states, done, _ = play(env, taken[:, None, None])
-    assert done.illegal[:, 0, 0].tolist() == [True, False, True, False, True, False]
-    traded = done.result.turnover[:, 0] > 0.0
-    assert traded.tolist() == [False, True, False, True, False, False]
-    assert np.sign(states.account.units[:, 0, 0]).tolist() == [0, 0, 1, 1, -1, -1]
+@each_decoder
+def test_a_market_without_a_band_is_refused_where_drift_would_trade(
+    kind: str, params: dict[str, Any]
+) -> None:
+    """Those that do not ask for a band must not trade while the price drifts under one action."""
+    keys = {**keys_of(kind, params), "market.no_trade_band": 0.0}
+    if decoder_of(kind, params).needs_band:
+        with pytest.raises(ConfigError, match="drift alone") as error:
+            make_decoder(config_of(keys))
+        assert (error.value.where, bool(error.value.do)) == ("market.no_trade_band", True)
+        return
+    env = environment(split_of(100.0 * 1.001 ** np.arange(BARS)), keys)
+    decoder = env.spec.decoder
+    each = np.arange(decoder.num_actions) if decoder.discrete else np.linspace(-1, 1, 9)
+    kinds = np.asarray(orders_of(decoder)(each[:, None]).kind)[:, 0]
+    lasting = each[np.isin(kinds, [OrderKind.HOLD, OrderKind.SIDE, OrderKind.WEIGHT])]
+    actions = steady(lasting[:, None])
+    actions[0, :, 0] = np.resize(each[::-1], ACCOUNTS)
+    seen = played(env, actions)
+    assert (seen.turnover[0] > 0.0).any()
+    assert (seen.turnover[2:] == 0.0).all()
+    assert (seen.units[-1] != 0.0).any()
 
 
-def test_selling_where_shorts_are_not_allowed_holds_the_long() -> None:
-    """The illegal sell must not be cut to weight 0, which would close the position."""
-    states, done, _ = play(four_way(False, "no_op"), np.asarray([1, 2, 0])[:, None, None])
-    assert done.illegal[:, 0, 0].tolist() == [False, True, False]
-    assert (states.account.units[1:, 0, 0] > 0.0).all()
+@each_decoder
+def test_equal_parameters_give_the_same_object_so_that_nothing_compiles_twice(
+    kind: str, params: dict[str, Any]
+) -> None:
+    assert decoder_of(kind, params) is decoder_of(kind, params)
 
 
-def test_one_zone_and_side_decoders_trade_only_when_the_side_changes() -> None:
-    close = 100.0 * 1.01 ** np.arange(8)
-    env = environment(
-        split_of(close), {**OPEN_MARKET, "env.action": {"kind": "score", "params": {"size": 0.5}}}
-    )
-    _, done, _ = play(env, np.asarray([0.9, 0.5, 0.9, -0.5, -0.9, 0.1, 0.0])[:, None, None])
-    assert (done.result.turnover[:, 0] > 0.0).tolist() == [True, False, False, True, False,
-                                                           True, False]  # fmt: skip
+@pytest.mark.parametrize("entry", list(DECODERS), ids=lambda e: e.name)
+def test_it_is_documented(entry: Any) -> None:
+    assert entry.summary
+    first = entry.make.__doc__.strip().splitlines()[0]
+    assert first.endswith(".")
+    for field in entry.params.model_fields.values():
+        assert field.description
+    decoder = decoder_of(entry.name, {})
+    needs = first.partition("Needs ")[2]
+    assert ("band" in needs) == decoder.needs_band
+    assert ("shorts" in needs) == decoder.needs_short
+
+
+def test_every_case_is_of_a_registered_decoder_and_orders_may_be_compiled() -> None:
+    assert set(MORE) <= {entry.name for entry in DECODERS}
+    assert isinstance(jax.jit(decoder_of("score", {}).orders)(jnp.zeros((2, 1))), Orders)

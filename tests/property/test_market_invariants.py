@@ -1,31 +1,50 @@
 """What holds on every path: money is conserved, flat is free, the order of profits is the order of
-log returns, the past does not know the future, and bits do not depend on the batch."""
+log returns, and the past does not know the future."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market_cases import Case, engine_bars, engine_orders, engine_params, rule_arrays
-from market_compare import LEGS, engine_record
-from market_fuzz import blind_orders, random_case
-from truefill.market import rules
-from truefill.market.types import BarState, OrderKind, Orders
+from market_cases import Case, rule_arrays
+from market_compare import ALL_LEGS, engine_record
+from market_fuzz import NOTHING, SHAPES, Shape, blind_orders, random_case
+from truefill.market.types import BarState, OrderKind
 
 SEEDS = st.integers(0, 2**31)
-EXAMPLES = 12
+EXAMPLES = 8
+BARE = Shape(symbols=3, lag=2, groups=NOTHING)
+FULL = SHAPES[1]
+"""All groups of rules, two symbols: compiled once with the fuzzed comparison with the ledger."""
+WILD = st.sampled_from([BARE, FULL])
 
 
-def wild(seed: int) -> Case:
-    """All rules on; the shape of the fuzzed comparison with the ledger, compiled once."""
-    case = random_case(seed, bars=201, accounts=64, symbols=3, lag=2)
+def wild(seed: int, shape: Shape = FULL) -> Case:
+    """All rules of the shape on, in random mixes, and random orders."""
+    case = random_case(
+        seed, bars=shape.bars, accounts=shape.accounts, symbols=shape.symbols, lag=shape.lag,
+        groups=shape.groups,
+    )  # fmt: skip
     return blind_orders(case, seed + 1)
+
+
+def legs_of(got: dict[str, np.ndarray]) -> list[str]:
+    return [leg for leg in ALL_LEGS if f"{leg}.units" in got]
+
+
+def column(case: Case, name: str, neutral: float) -> np.ndarray:
+    """An optional column of bars 1 .. T - 1, [T - 1, 1, S]."""
+    values = case.extra.get(name, np.full(case.state.shape, neutral))
+    return values[1:, None]
+
+
+def shifted(first: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What each row was one bar before."""
+    return np.concatenate([np.broadcast_to(first, rows[:1].shape), rows[:-1]])
 
 
 def tame(seed: int, accounts: int, bars: int) -> Case:
@@ -42,43 +61,69 @@ def tame(seed: int, accounts: int, bars: int) -> Case:
 
 
 @settings(max_examples=EXAMPLES)
-@given(SEEDS)
-def test_money_changes_only_through_prices_costs_financing_and_write_offs(seed: int) -> None:
-    case = wild(seed)
+@given(SEEDS, WILD)
+def test_money_changes_only_through_prices_costs_financing_and_write_offs(
+    seed: int, shape: Shape
+) -> None:
+    """Cash moves by what was traded, its fees, what carrying costs and brings, and what is written
+    off; units by what was traded and by splits; equity is cash and units at their marks."""
+    case = wild(seed, shape)
     got = engine_record(case)
-    first = np.broadcast_to(case.prices["close"][:1, None], got["units"][:1].shape)
-    start = np.broadcast_to(case.rules["initial_balance"], (1, 64))
-    units = np.concatenate([np.zeros_like(got["units"][:1]), got["units"]])
-    mark = np.concatenate([first, got["mark"]])
-    equity = np.concatenate([start, got["equity"]])
-    moves = (units[:-1] * np.diff(mark, axis=0)).sum(-1)
-    fees = sum(got[f"{leg}.fee"].sum(-1) for leg in LEGS)
-    traded = sum(got[f"{leg}.units"] for leg in LEGS)
-    bought = sum(got[f"{leg}.units"] * (mark[1:] - got[f"{leg}.price"]) for leg in LEGS).sum(-1)
-    expected = moves + bought - fees - got["interest"] - got["borrow"] + got["written_off"]
-    scale = equity[:-1] + (np.abs(units[:-1]) * mark[:-1]).sum(-1) + np.abs(moves) + np.abs(bought)
-    assert np.all(np.abs(np.diff(equity, axis=0) - expected) <= 1e-11 * scale)
-    assert np.all(np.abs(np.diff(units, axis=0) - traded) * mark[1:] <= 1e-11 * scale[..., None])
+    legs = legs_of(got)
+    flow = -sum(np.sign(got[f"{leg}.units"]) * got[f"{leg}.notional"] for leg in legs).sum(-1)
+    fees = sum(got[f"{leg}.fee"] for leg in legs).sum(-1)
+    carry = got["interest"] + got["borrow"] + got.get("funding", 0.0) - got.get("dividends", 0.0)
+    cash = shifted(case.rules["initial_balance"], got["cash"])
+    traded = sum(got[f"{leg}.notional"] for leg in legs).sum(-1)
+    held = (np.abs(got["units"]) * got["mark"]).sum(-1)
+    scale = np.abs(cash) + np.abs(got["cash"]) + traded + held + got["written_off"]
+    wanted = cash + flow - fees - carry + got["written_off"]
+    assert np.all(np.abs(got["cash"] - wanted) <= 1e-11 * scale)
+    equity = got["cash"] + (got["units"] * got["mark"]).sum(-1)
+    assert np.all(np.abs(got["equity"] - equity) <= 1e-11 * scale)
+    units = shifted(np.zeros(1), got["units"]) * column(case, "split", 1.0)
+    wanted = units + sum(got[f"{leg}.units"] for leg in legs)
+    assert np.all(np.abs(got["units"] - wanted) * got["mark"] <= 1e-11 * scale[..., None])
 
 
 @settings(max_examples=EXAMPLES)
-@given(SEEDS)
-def test_closed_profits_and_open_flows_add_up_to_the_cash(seed: int) -> None:
-    case = wild(seed)
+@given(SEEDS, WILD)
+def test_notional_is_units_at_the_price_and_rate_and_turnover_is_its_sum(
+    seed: int, shape: Shape
+) -> None:
+    case = wild(seed, shape)
     got = engine_record(case)
-    profit = np.cumsum(sum(got[f"{leg}.profit"].sum(-1) for leg in LEGS), axis=0)
+    rates = {"at_open": "rate_open", "order": None}
+    for leg in legs_of(got):
+        rate = rates.get(leg, "rate_close")
+        if rate is None:
+            continue
+        value = np.abs(got[f"{leg}.units"]) * got[f"{leg}.price"] * column(case, rate, 1.0)
+        assert np.all(np.abs(got[f"{leg}.notional"] - value) <= 1e-12 * value), leg
+    turned = got["turnover"] > 0.0
+    assert np.array_equal(turned, sum(got[f"{leg}.notional"] for leg in legs_of(got)).sum(-1) > 0.0)
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS, WILD)
+def test_closed_profits_and_open_flows_add_up_to_the_cash(seed: int, shape: Shape) -> None:
+    """Interest of a bar without longs that borrow is in no trade."""
+    case = wild(seed, shape)
+    got = engine_record(case)
+    profit = np.cumsum(sum(got[f"{leg}.profit"].sum(-1) for leg in legs_of(got)), axis=0)
     lifted = np.cumsum(got["written_off"], axis=0)
-    had_longs = np.concatenate([np.zeros((1, 64), bool), (got["units"] > 0.0).any(-1)[:-1]])
-    unborne = np.cumsum(np.where(had_longs, 0.0, got["interest"]), axis=0)
-    expected = case.rules["initial_balance"] + profit + got["flow"].sum(-1) + lifted - unborne
-    scale = case.rules["initial_balance"] + np.abs(got["flow"]).sum(-1) + lifted
+    borrowing = got["units"] * (1.0 - case.rules.get("derivative", 0.0)) > 0.0
+    unborne = np.where(shifted(np.zeros(1), borrowing).any(-1), 0.0, got["interest"])
+    balance = case.rules["initial_balance"]
+    expected = balance + profit + got["flow"].sum(-1) + lifted - np.cumsum(unborne, axis=0)
+    scale = balance + np.abs(got["flow"]).sum(-1) + np.maximum.accumulate(got["equity"]) + lifted
     assert np.all(np.abs(got["cash"] - expected) <= 1e-9 * scale)
 
 
 @settings(max_examples=EXAMPLES)
 @given(SEEDS)
 def test_order_fills_pay_exactly_the_spread_they_report(seed: int) -> None:
-    case = wild(seed)
+    case = wild(seed, BARE)
     got = engine_record(case)
     fill = got["order.units"] != 0.0
     paid = got["order.units"] * (got["order.price"] - case.prices["open"][1:, None])
@@ -89,8 +134,8 @@ def test_order_fills_pay_exactly_the_spread_they_report(seed: int) -> None:
 @settings(max_examples=EXAMPLES)
 @given(SEEDS)
 def test_limits_hold_on_every_bar(seed: int) -> None:
-    """Gross after an opening stays within leverage x equity after costs; no stop is passed over."""
-    case = wild(seed)
+    """Gross after an opening stays within leverage x equity after costs."""
+    case = wild(seed, BARE)
     got = engine_record(case)
     opened = (np.abs(got["order.units"]).sum(-1) > 0.0) & ~(got["at_open.reason"] > 0).any(-1)
     alone = opened & (case.state[1:] == BarState.TRADABLE).all(-1)[:, None]
@@ -112,6 +157,24 @@ def test_limits_hold_on_every_bar(seed: int) -> None:
 
 @settings(max_examples=EXAMPLES)
 @given(SEEDS)
+def test_volume_caps_and_shorts_hold_on_every_bar(seed: int) -> None:
+    """Orders take at most their share of the volume; gross at a session's last close is within the
+    cap after costs where all symbols end and trade; what may not be short is not."""
+    case = wild(seed)
+    got = engine_record(case)
+    share = case.rules["max_participation"] * column(case, "volume", 0.0)
+    assert np.all(np.abs(got["order.units"]) <= share * (1.0 + 1e-9))
+    ends = (case.extra["session_end"] > 0.0) & (case.state == BarState.TRADABLE)
+    whole = ends[1:].all(-1)[:, None] & (got["at_end.units"] == 0.0).all(-1)
+    gross = (np.abs(got["units"]) * got["mark"]).sum(-1)
+    limit = case.rules["leverage_at_close"] * got["equity"]
+    assert (whole & (np.abs(got["at_cap.units"]) > 0.0).any(-1)).sum() > 20
+    assert np.all((gross <= limit * (1.0 + 1e-9) + 1e-9)[whole])
+    assert np.all(got["units"][:, case.rules["allow_short"] == 0.0] >= 0.0)
+
+
+@settings(max_examples=EXAMPLES)
+@given(SEEDS)
 def test_buy_and_hold_is_the_price_path_less_one_entry_cost(seed: int) -> None:
     case = tame(seed, accounts=64, bars=201)
     multiple = np.linspace(0.0, 3.0, 64)
@@ -126,14 +189,15 @@ def test_buy_and_hold_is_the_price_path_less_one_entry_cost(seed: int) -> None:
 
 
 @settings(max_examples=EXAMPLES)
-@given(SEEDS)
-def test_flat_pays_nothing_under_any_rules(seed: int) -> None:
-    case = wild(seed)
-    case = case.with_orders(np.zeros_like(case.kind), np.zeros_like(case.value))
+@given(SEEDS, WILD)
+def test_flat_pays_nothing_under_any_rules(seed: int, shape: Shape) -> None:
+    case = wild(seed, shape)
+    case = case.with_orders(np.zeros_like(case.kind), np.zeros_like(case.value), case.route)
     got = engine_record(case)
     assert np.all(got["equity"] == case.rules["initial_balance"])
     assert np.all(got["cash"] == case.rules["initial_balance"])
-    for name in ("log_return", "turnover", "interest", "borrow", "drawdown", "written_off"):
+    nothing = ("log_return", "turnover", "interest", "borrow", "drawdown", "written_off", "status")
+    for name in (*nothing, *({"funding", "dividends", "working.kind"} & set(got))):
         assert not got[name].any(), name
 
 
@@ -172,10 +236,10 @@ def test_order_by_log_equity_is_the_order_by_net_profit() -> None:
 
 
 @settings(max_examples=EXAMPLES)
-@given(SEEDS, st.integers(2, 198))
-def test_past_does_not_know_the_future(seed: int, t: int) -> None:
+@given(SEEDS, st.integers(2, 198), WILD)
+def test_past_does_not_know_the_future(seed: int, t: int, shape: Shape) -> None:
     """New bars after t, and new orders from the close of t on, move nothing at or before t."""
-    case, other = wild(seed), wild(seed + 7)
+    case, other = wild(seed, shape), wild(seed + 7, shape)
 
     def join(old: np.ndarray, new: np.ndarray, upto: int) -> np.ndarray:
         return np.concatenate([old[:upto], new[upto:]])
@@ -191,6 +255,10 @@ def test_past_does_not_know_the_future(seed: int, t: int) -> None:
         interest=join(case.interest, other.interest, t + 1),
         kind=join(case.kind, other.kind, t),
         value=join(case.value, other.value, t),
+        extra={k: join(v, other.extra[k], t + 1) for k, v in case.extra.items()},
+        route={k: join(v, other.route[k], t) for k, v in case.route.items()}
+        if case.route and other.route
+        else None,
     )
     before, after = engine_record(case), engine_record(changed)
     moved = 0
@@ -198,40 +266,3 @@ def test_past_does_not_know_the_future(seed: int, t: int) -> None:
         assert np.array_equal(values[:t], after[name][:t]), name
         moved += not np.array_equal(values[t:], after[name][t:])
     assert moved > 10
-
-
-def accounts_of(case: Case, chosen: np.ndarray) -> Case:
-    return replace(
-        case,
-        rules={name: values[chosen] for name, values in case.rules.items()},
-        kind=case.kind[:, chosen],
-        value=case.value[:, chosen],
-    )
-
-
-def test_bits_do_not_depend_on_the_place_in_the_batch() -> None:
-    case = wild(3)
-    order = np.roll(np.arange(64), 17)[::-1]
-    whole, moved = engine_record(case), engine_record(accounts_of(case, order))
-    for name, values in whole.items():
-        assert np.array_equal(values[:, order], moved[name]), name
-
-
-def test_one_account_step_by_step_scanned_and_in_a_batch_has_the_same_bits() -> None:
-    case = wild(3)
-    batch = engine_record(case)
-    for n in (0, 29, 63):
-        alone = accounts_of(case, np.array([n]))
-        scanned = engine_record(alone)
-        for name, values in scanned.items():
-            assert np.array_equal(values, batch[name][:, [n]]), name
-        bars, params, orders = engine_bars(alone), engine_params(alone), engine_orders(alone)
-        account = rules.open_account(params, 1, 3, 2, bars.table[0, 3][None])
-        row = jax.jit(lambda bars, t: bars.row(t))
-        for t in range(1, 201):
-            due = Orders(orders.kind[t - 1], orders.value[t - 1])
-            account, result = rules.step_jit(account, due, row(bars, jnp.full(1, t)), params)
-            for name in ("equity", "cash", "units", "entry", "best", "flow", "peak", "held"):
-                assert np.array_equal(getattr(account, name), batch[name][t - 1, [n]]), (name, t)
-            for name in ("log_return", "turnover", "interest", "borrow", "status"):
-                assert np.array_equal(getattr(result, name), batch[name][t - 1, [n]]), (name, t)

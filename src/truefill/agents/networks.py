@@ -67,8 +67,9 @@ class Dense(eqx.Module):
 class ActorCritic(eqx.Module):
     """Policy parameters and value of a batch of observations.
 
-    Observations come as [observation_size, N]; the policy's output is logits [S, A, N]
-    (categorical) or means [S, N] (Gaussian), the value [N].
+    Observations come as [observation_size, N]; the policy has H heads, each one discrete choice
+    among A actions or one continuous value (H is ``EnvSpec.action_size``). Its output is logits
+    [H, A, N] (categorical) or means [H, N] (Gaussian), the value [N].
     """
 
     policy_trunk: tuple[Dense, ...]
@@ -79,15 +80,15 @@ class ActorCritic(eqx.Module):
     value_head: tuple[Dense, ...]
     """Empty when the trunk is shared."""
     log_std: Array
-    """[S] of a Gaussian policy; empty for a categorical one."""
+    """[H] of a Gaussian policy; empty for a categorical one."""
     activation: str = eqx.field(static=True)
-    num_symbols: int = eqx.field(static=True)
+    num_heads: int = eqx.field(static=True)
     num_actions: int = eqx.field(static=True)
-    """0 = one continuous action per symbol."""
+    """Actions a head chooses from; 0 = heads are continuous values."""
 
     def __init__(self, key: Array, spec: EnvSpec, config: NetworkConfig) -> None:
         self.activation = config.activation
-        self.num_symbols = spec.num_symbols
+        self.num_heads = spec.action_size
         self.num_actions = spec.decoder.num_actions
         policy_key, value_key, head_key, last_key = jax.random.split(key, 4)
         sizes = (spec.observation_size, *config.hidden)
@@ -110,16 +111,16 @@ class ActorCritic(eqx.Module):
         else:
             self.policy_head = policy
             self.value_trunk, self.value_head = trunk(value_key), (value,)
-        dims = 0 if self.num_actions else self.num_symbols
+        dims = 0 if self.num_actions else self.num_heads
         self.log_std = jnp.full(dims, config.log_std_init, jnp.float32)
 
     @property
     def num_outputs(self) -> int:
         """Rows of the policy's output."""
-        return self.num_symbols * max(self.num_actions, 1)
+        return self.num_heads * max(self.num_actions, 1)
 
     def __call__(self, observation: Array, legal: Array | None) -> tuple[Array, Array]:
-        """Policy output and value; ``legal`` is bool [N, S, A] or None (all legal)."""
+        """Policy output and value; ``legal`` is bool [N, H, A] or None (all legal)."""
         out = self.policy_head(self._trunk(self.policy_trunk, observation))
         if self.value_head:
             value = self.value_head[0](self._trunk(self.value_trunk, observation))[0]
@@ -136,7 +137,7 @@ class ActorCritic(eqx.Module):
     def _shape(self, out: Array, legal: Array | None) -> Array:
         if self.num_actions == 0:
             return out
-        logits = out.reshape(self.num_symbols, self.num_actions, -1)
+        logits = out.reshape(self.num_heads, self.num_actions, -1)
         if legal is not None:
             logits = jnp.where(jnp.transpose(legal, (1, 2, 0)), logits, jnp.float32(FORBIDDEN))
         return logits
@@ -149,7 +150,7 @@ class ActorCritic(eqx.Module):
 
 
 def sample(network: ActorCritic, out: Array, noise: Array) -> Array:
-    """Actions [S, N] from the policy output; ``noise`` is uniform (categorical) or normal [S, N].
+    """Actions [H, N] from the policy output; ``noise`` is uniform (categorical) or normal [H, N].
 
     Categorical by inverse cumulative probability: one random number an action.
     """
@@ -162,14 +163,14 @@ def sample(network: ActorCritic, out: Array, noise: Array) -> Array:
 
 
 def best_action(network: ActorCritic, out: Array) -> Array:
-    """The most likely action, [S, N]: int32 or float32."""
+    """The most likely action, [H, N]: int32 or float32."""
     if network.num_actions == 0:
         return out
     return jnp.argmax(out, axis=1).astype(jnp.int32)
 
 
 def log_prob_entropy(network: ActorCritic, out: Array, action: Array) -> tuple[Array, Array]:
-    """Log-probability of ``action`` [S, N] and entropy, each summed over symbols, [N]."""
+    """Log-probability of ``action`` [H, N] and entropy, each summed over heads, [N]."""
     if network.num_actions == 0:
         log_std = network.log_std[:, None]
         z = (action - out) / jnp.exp(log_std)

@@ -19,7 +19,7 @@ class Rollout(NamedTuple):
     observation: Observation
     """values [T, observation_size, N]."""
     action: Array
-    """[T, S, N]."""
+    """[T, action_size, N]."""
     log_prob: Array
     value: Array
     reward: Array
@@ -48,7 +48,7 @@ def collect(
 ) -> tuple[EnvState, Array, Rollout, RolloutStats]:
     """Step ``num_steps`` bars. Returns the state after, the bootstrap value [N], the rollout."""
     count = state.t.shape[0]
-    shape = (num_steps, spec.num_symbols, count)
+    shape = (num_steps, spec.action_size, count)
     noise_key, start_key = jax.random.split(key)
     draw = jax.random.uniform if spec.decoder.discrete else jax.random.normal
     noise = draw(noise_key, shape, jnp.float32)

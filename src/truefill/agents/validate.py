@@ -28,9 +28,16 @@ def episode_starts(
     spec: EnvSpec, arrays: EnvArrays, count: int, length: int, seed: int
 ) -> tuple[Array, int]:
     """Fixed starts of ``count`` episodes and their length, which the data may shorten."""
+    uniform = jax.random.uniform(jax.random.PRNGKey(seed), (count,))
+    if arrays.pool is not None:  # symbols in turn
+        firsts = arrays.pool.first
+        rooms = arrays.pool.last_bar[firsts] - firsts
+        length = min(length, int(jnp.min(rooms)))
+        symbol = jnp.arange(count) % firsts.shape[0]
+        within = jnp.floor(uniform * (rooms[symbol] - length + 1)).astype(jnp.int32)
+        return firsts[symbol] + within, length
     room = int(arrays.episode.last_bar) - spec.first_bar
     length = min(length, room)
-    uniform = jax.random.uniform(jax.random.PRNGKey(seed), (count,))
     starts = spec.first_bar + jnp.floor(uniform * (room - length + 1)).astype(jnp.int32)
     return starts, length
 
@@ -48,8 +55,7 @@ def score(
         seen = episodes.observe(spec, arrays, state)
         out, _value = network(seen.values, seen.legal)
         state, done = episodes.advance(spec, arrays, state, best_action(network, out).T)
-        legs = (done.result.at_open, done.result.order, done.result.in_bar, done.result.at_end)
-        closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in legs)
+        closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in done.result.legs)
         total = Score(
             log_return=total.log_return + done.result.log_return,
             closed_trades=total.closed_trades + closed,

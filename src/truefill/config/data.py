@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,34 +12,33 @@ from truefill.config.fields import (
     ClockTime,
     Count,
     Duration,
-    FilePath,
     Fraction,
     Moment,
+    NonNegative,
     Positive,
     Section,
     Timezone,
     Weekday,
 )
+from truefill.config.sources import BarsFile, EventsFile, RateFile, SeriesFile
+
+__all__ = [
+    "FILES",
+    "BarsFile",
+    "DataConfig",
+    "EventsFile",
+    "FeatureConfig",
+    "RateFile",
+    "SeriesFile",
+    "SessionConfig",
+    "SplitPeriod",
+    "SplitsConfig",
+    "SyntheticConfig",
+]
 
 
-class BarsFile(Section):
-    """One file of bars; timestamps mark the START of a bar."""
-
-    path: FilePath = Field(
-        description="CSV, Parquet or Feather file; relative to the config file, "
-        "or 'sample:NAME' for data that ships with truefill"
-    )
-    symbol: str | None = Field(
-        None, description="symbol of every row; null = the file has a symbol column"
-    )
-    columns: dict[str, str] = Field(
-        default_factory=dict,
-        description="source column -> ours (timestamp, symbol, open, high, low, close, volume)",
-    )
-    timezone: Timezone = Field("UTC", description="timezone of naive timestamps in this file")
-    timestamp_unit: Literal["auto", "iso", "s", "ms"] = Field(
-        "auto", description="how numeric or text timestamps are read; auto decides by magnitude"
-    )
+FILES = ("bars", "series", "events", "exchange_rates", "finer_bars")
+"""Keys of ``data`` that hold lists of files."""
 
 
 class SessionConfig(Section):
@@ -52,27 +52,6 @@ class SessionConfig(Section):
     end: ClockTime | None = Field(
         None, description="session end (exclusive), HH:MM; null = midnight"
     )
-
-
-class SeriesFile(Section):
-    """Slow series (macro) joined as of the moment each value became available."""
-
-    path: FilePath = Field(description="CSV, Parquet or Feather file with one row a value date")
-    timestamp: str = Field("timestamp", description="column that holds the value date")
-    columns: dict[str, str] = Field(
-        description="source column -> series name used by features; only these are read"
-    )
-    publication_lag: Duration = Field(
-        description="available_at = value date + this lag (e.g. 1d, 24h; seconds as a number)"
-    )
-    publication_lag_by_column: dict[str, Duration] = Field(
-        default_factory=dict, description="series name -> its own publication lag"
-    )
-    max_staleness: Duration = Field(
-        5 * 86_400.0,
-        description="a value older than this after available_at is null, not carried forward",
-    )
-    timezone: Timezone = Field("UTC", description="timezone of naive value dates")
 
 
 class SyntheticConfig(Section):
@@ -130,7 +109,26 @@ class DataConfig(Section):
     interval: Duration = Field(description="bar interval (e.g. 5m, 1h, 1d)")
     session: SessionConfig | None = Field(None, description="null = round the clock")
     series: tuple[SeriesFile, ...] = Field((), description="macro and other slow series")
+    events: tuple[EventsFile, ...] = Field(
+        (), description="funding, dividends and splits; files of one kind add up"
+    )
+    exchange_rates: tuple[RateFile, ...] = Field(
+        (), description="account currency for the quote currency of some symbols; others: 1"
+    )
+    finer_bars: tuple[BarsFile, ...] = Field(
+        (), description="bars of a shorter interval: they say which of stop and target came first"
+    )
+    finer_interval: Duration | None = Field(
+        None, description="interval of finer_bars; a whole number of them makes one interval"
+    )
+    finer_tolerance: NonNegative = Field(
+        0.0, description="fraction by which a finer bar may leave the range of its bar"
+    )
     splits: SplitsConfig
+
+    def files(self) -> dict[str, Path]:
+        """Every input file by its key: ``bars.0``, ``events.1``, ..."""
+        return {f"{key}.{i}": f.path for key in FILES for i, f in enumerate(getattr(self, key))}
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -142,6 +140,27 @@ class DataConfig(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"series names are used twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _finer(self) -> Self:
+        if bool(self.finer_bars) != (self.finer_interval is not None):
+            raise ValueError("finer_bars and finer_interval come together")
+        if self.finer_interval is not None:
+            if self.finer_interval <= 0 or self.interval % self.finer_interval:
+                raise ValueError("a whole number of finer_interval must make one interval")
+            if self.finer_interval == self.interval:
+                raise ValueError("finer_interval must be shorter than interval")
+        if any(file.delisted for file in self.finer_bars):
+            raise ValueError("delisted belongs to data.bars, not to finer_bars")
+        return self
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        names = [symbol for file in self.exchange_rates for symbol in file.symbols]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two exchange rates are given for {', '.join(twice)}")
         return self
 
 

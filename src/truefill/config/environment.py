@@ -48,6 +48,11 @@ class EnvConfig(Section):
     )
     action: ActionConfig = Field(default_factory=lambda: ActionConfig())
     reward: RewardConfig = Field(default_factory=lambda: RewardConfig())
+    episode_symbols: Literal["all", "one"] = Field(
+        "all",
+        description="all: one account over all symbols; one: each episode trades one symbol on its "
+        "own calendar, and a backtest gives each symbol an equal share of the balance",
+    )
     episode_bars: Count = Field(2_400, description="longest training episode, bars")
     drawdown_limit: Fraction = Field(
         1.0, description="training episodes end at this drawdown; 1 = never"

@@ -41,12 +41,9 @@ from truefill.config.evaluation import (
     SmaCrossConfig,
 )
 from truefill.config.fields import Section
-from truefill.config.market import (
-    AtrStops,
-    CostOverride,
-    MarketConfig,
-    TrailingStop,
-)
+from truefill.config.market import MarketConfig
+from truefill.config.market_parts import AtrStops, Participation, TrailingStop, Window
+from truefill.config.symbol_rules import ClassRules, SymbolRules
 
 __all__ = [
     "Config",
@@ -54,7 +51,7 @@ __all__ = [
     "AgentConfig",
     "AtrStops",
     "BarsFile",
-    "CostOverride",
+    "ClassRules",
     "DataConfig",
     "EnvConfig",
     "EvaluationConfig",
@@ -64,6 +61,7 @@ __all__ = [
     "MinRows",
     "NetworkConfig",
     "PPOConfig",
+    "Participation",
     "RewardConfig",
     "Schedule",
     "ScheduleField",
@@ -72,9 +70,11 @@ __all__ = [
     "SmaCrossConfig",
     "SplitPeriod",
     "SplitsConfig",
+    "SymbolRules",
     "SyntheticConfig",
     "TrailingStop",
     "TrainingConfig",
+    "Window",
 ]
 
 

@@ -92,4 +92,5 @@ def _load(folder: Path, name: str) -> SplitArrays:
         feature_names=[feature["name"] for feature in lineage["features"]],
         session=Session.from_dict(lineage["session"]),
         interval_s=lineage["interval_s"],
+        market_columns=lineage["market_columns"],
     )

@@ -174,6 +174,15 @@ def check_prices(table: pl.DataFrame, file: str) -> None:
                    do="repair or drop the row in the source")  # fmt: skip
 
 
+def check_positive(table: pl.DataFrame, columns: Iterable[str], file: str) -> None:
+    """Rule ``non_positive_multiplier``: a multiplier is above 0, 1 changes nothing."""
+    for name in columns:
+        bar, count = first_row(table, pl.col(name) <= 0.0)
+        if count:
+            refuse("non_positive_multiplier", f"{name} is {bar[name]}{more(count)}", file=file,
+                   row=int(str(bar[ROW])), column=name, do="1 changes nothing")  # fmt: skip
+
+
 def check_interval(table: pl.DataFrame, interval_s: float, file: str) -> None:
     """Rule ``interval_mismatch``: the closest two bars of a symbol lie one interval apart.
 

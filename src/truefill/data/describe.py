@@ -39,7 +39,9 @@ def bars_sha256(bars: pl.DataFrame) -> str:
 
 
 def describe(table: pl.DataFrame, features: Sequence[str]) -> dict[str, Any]:
-    """Bars by symbol, and the distribution of the raw log return and of each normalized feature."""
+    """Bars by symbol, and the distributions of the raw log return and of each normalized feature
+    (without ``no_trade`` bars, which repeat the features of another)."""
+    fresh = table.filter(~pl.col("no_trade"))
     symbols = {}
     for symbol in sorted(table["symbol"].unique().to_list()):
         part = table.filter(pl.col("symbol") == symbol)
@@ -51,10 +53,11 @@ def describe(table: pl.DataFrame, features: Sequence[str]) -> dict[str, Any]:
             "last_close": part["close"][-1],
             "close_only_bars": int(part.select(close_only().sum()).item()),
             "zero_volume_bars": int((part["volume"] == 0.0).sum()),
+            "no_trade_bars": int(part["no_trade"].sum()),
         }
     return {
         "symbols": symbols,
-        "columns": {name: _distribution(table[name]) for name in ("raw_log_return", *features)},
+        "columns": {name: _distribution(fresh[name]) for name in ("raw_log_return", *features)},
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from truefill.config.schema import BarsFile, SeriesFile
+from truefill.config.sources import BarsFile, EventsFile, SeriesFile
 from truefill.core.errors import ConfigError, did_you_mean
 from truefill.core.fingerprint import sha256_file
 from truefill.data import defects
@@ -22,6 +22,8 @@ from truefill.data.timestamps import Unit, to_utc
 
 SAMPLE_PREFIX = "sample:"
 SAMPLE_FOLDER = Path(__file__).parent / "sample"
+MULTIPLIERS = ("spread_multiplier", "liquidity_multiplier")
+"""Columns of bars for the market alone, read where ``columns:`` maps to them; null elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,24 @@ def resolve(path: Path) -> Path:
 
 
 def read_bars(
-    source: BarsFile, *, interval_s: float, extra: Iterable[str] = ()
+    source: BarsFile, *, interval_s: float, extra: Iterable[str] = (), needs_volume: bool = True
 ) -> tuple[pl.DataFrame, InputFile]:
     """One file as the canonical table, checked for every basic defect.
 
     ``extra``: names of further numeric columns (after ``columns:``) to keep where the file has
-    them. Sorted by symbol, then timestamp. Raises ``DataError`` with rule, file, row and column.
+    them; ``needs_volume``: false reads a file without volume as one of volume 0. Sorted by symbol,
+    then timestamp. Raises ``DataError`` with rule, file, row and column.
     """
     path = resolve(source.path)
     file = path.name
     table = _rename(_read_table(path), source.columns, file)
     table = _with_symbol(table, source.symbol, file)
+    if not needs_volume and "volume" not in table.columns:
+        table = table.with_columns(volume=pl.lit(0.0))
     defects.require_columns(table.columns, BAR_COLUMNS, file)
+    mapped = [name for name in MULTIPLIERS if name in source.columns.values()]
     extra = [name for name in extra if name in table.columns and name not in BAR_COLUMNS]
+    extra = list(dict.fromkeys([*extra, *mapped]))
     table = table.select(ROW, "timestamp", "symbol", *NUMBERS, *extra)
     table = to_utc(
         table, "timestamp", unit=source.timestamp_unit, timezone=source.timezone, file=file
@@ -74,6 +81,7 @@ def read_bars(
     table = defects.to_numbers(table, (*NUMBERS, *extra), file)
     defects.check_order(table, file)
     defects.check_prices(table, file)
+    defects.check_positive(table, mapped, file)
     defects.check_interval(table, interval_s, file)
     rows = table.height
     table = table.drop(ROW).sort("symbol", "timestamp", maintain_order=True)
@@ -96,6 +104,22 @@ def read_series_columns(source: SeriesFile) -> tuple[pl.DataFrame, InputFile]:
     table = defects.to_numbers(table, names, file, allow_null=True)
     defects.check_order(table, file)
     return table.select("timestamp", *names), InputFile(file, sha256_file(path), table.height)
+
+
+def read_event_rows(source: EventsFile) -> tuple[pl.DataFrame, InputFile]:
+    """The rows of an events file as found: ``ROW``, ``timestamp`` (UTC), ``symbol``, and ``value``
+    (a finite number, before ``scale``)."""
+    path = resolve(source.path)
+    file = path.name
+    table = _rename(_read_table(path), {source.timestamp: "timestamp"}, file)
+    table = _with_symbol(table, source.symbol, file, section="data.events")
+    defects.require_sources(table.columns, {source.column: "value"}, file)
+    table = table.select(ROW, "timestamp", "symbol", source.column)
+    unit: Unit = "auto"
+    table = to_utc(table, "timestamp", unit=unit, timezone=source.timezone, file=file)
+    table = defects.to_numbers(table, [source.column], file)
+    table = table.rename({source.column: "value"})
+    return table, InputFile(file, sha256_file(path), table.height)
 
 
 def _read_table(path: Path) -> pl.DataFrame:
@@ -136,12 +160,14 @@ def _rename(table: pl.DataFrame, mapping: Mapping[str, str], file: str) -> pl.Da
     return table.drop(replaced).rename(dict(mapping))
 
 
-def _with_symbol(table: pl.DataFrame, symbol: str | None, file: str) -> pl.DataFrame:
+def _with_symbol(
+    table: pl.DataFrame, symbol: str | None, file: str, section: str = "data.bars"
+) -> pl.DataFrame:
     if symbol is None:
         if "symbol" not in table.columns:
             refuse(
                 "missing_columns", "no column 'symbol', and the config names none",
-                file=file, column="symbol", do="add symbol: NAME to this entry of data.bars",
+                file=file, column="symbol", do=f"add symbol: NAME to this entry of {section}",
             )  # fmt: skip
         table = table.with_columns(pl.col("symbol").cast(pl.String).str.strip_chars())
         empty = table.filter(pl.col("symbol").is_null() | (pl.col("symbol") == ""))
@@ -161,6 +187,6 @@ def _with_symbol(table: pl.DataFrame, symbol: str | None, file: str) -> pl.DataF
                 "symbol_conflict",
                 f"the config says {symbol!r}, but the file holds {len(found)} symbols "
                 f"({', '.join(map(str, found[:3]))}, ...)",
-                file=file, column="symbol", do="leave symbol: out of this entry of data.bars",
+                file=file, column="symbol", do=f"leave symbol: out of this entry of {section}",
             )  # fmt: skip
     return table.with_columns(symbol=pl.lit(symbol))

@@ -60,11 +60,13 @@ class Session:
 @dataclass(frozen=True)
 class SessionTime:
     """Per bar: ``inside`` [T] bool, ``fraction`` f64[T] of the session at bar start (0..1),
-    ``weekday`` i64[T] of the session's day (0 = Monday)."""
+    ``weekday`` i64[T] of the session's day (0 = Monday), ``day`` i64[T]: that day, in days since
+    1970-01-01."""
 
     inside: npt.NDArray[np.bool_]
     fraction: Floats
     weekday: Ints
+    day: Ints
 
 
 def session_of(config: SessionConfig | None) -> Session:
@@ -89,10 +91,24 @@ def session_time(session: Session, timestamps_s: Ints) -> SessionTime:
     wall = local.dt.replace_time_zone(None).dt.epoch("s").to_numpy().astype(np.int64)
     since = wall - session.start_s
     second = since % _DAY_S
-    weekday = (since // _DAY_S + 3) % 7  # 1970-01-01 was a Thursday
+    day = since // _DAY_S
+    weekday = (day + 3) % 7  # 1970-01-01 was a Thursday
     inside = (second < session.length_s) & np.isin(weekday, session.days)
     fraction = second / float(session.length_s)
-    return SessionTime(inside, fraction, weekday)
+    return SessionTime(inside, fraction, weekday, day)
+
+
+def session_ends(
+    session: Session, timestamps_s: Ints, present: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """bool[T, S]: the last ``present`` (bool[T, S]) bar of each symbol on each session day."""
+    day = session_time(session, timestamps_s).day
+    ends = np.zeros(present.shape, np.bool_)
+    for s in range(present.shape[1]):
+        at = np.flatnonzero(present[:, s])
+        own = day[at]
+        ends[at, s] = np.append(own[1:] != own[:-1], [True] * bool(len(own)))
+    return ends
 
 
 def clock_columns(session: Session, timestamps_s: Ints) -> npt.NDArray[np.float32]:

@@ -17,6 +17,7 @@ from truefill.env.decoders import Decoder
 from truefill.env.rewards import REWARD_TERMS, Moments, Step, update_moments
 from truefill.env.state_features import STATE_FEATURES, Context
 from truefill.market import rules
+from truefill.market.arithmetic import cut_gate
 from truefill.market.bars import MarketBars
 from truefill.market.types import Account, Array, BarResult, MarketParams, OrderKind, Orders
 
@@ -34,6 +35,12 @@ class EnvSpec:
     reward_terms: tuple[str, ...]
     decoder: Decoder
     mask_illegal: bool
+
+    @property
+    def action_size(self) -> int:
+        """Values in one account's action: a discrete choice or a continuous value each."""
+        of = self.decoder.action_size
+        return self.num_symbols if of is None else of(self.num_symbols)
 
     @property
     def num_state(self) -> int:
@@ -79,6 +86,19 @@ class EpisodeParams(NamedTuple):
     """int32, last bar of the data."""
 
 
+class Pool(NamedTuple):
+    """Where each episode trades one of P symbols whose bars follow each other on one axis."""
+
+    symbol: Array
+    """int32 [T], the symbol of each bar."""
+    last_bar: Array
+    """int32 [T], the last bar of that symbol."""
+    starts: Array
+    """int32 [M], every bar at which an episode may begin."""
+    first: Array
+    """int32 [P], the first bar of each symbol with a full window."""
+
+
 class EnvArrays(NamedTuple):
     """Everything traced."""
 
@@ -90,6 +110,8 @@ class EnvArrays(NamedTuple):
     market: MarketParams
     reward: RewardParams
     episode: EpisodeParams
+    pool: Pool | None = None
+    """None: one account over all symbols. Else ``market`` has [P, 1] where symbols differ."""
 
 
 class EnvState(NamedTuple):
@@ -129,9 +151,22 @@ class Transition(NamedTuple):
     """bool [N, S]: the action was illegal and became a hold."""
 
 
+def rules_at(arrays: EnvArrays, t: Array) -> MarketParams:
+    """The rules of the symbol that each account (at bar ``t``, int32 [N]) trades."""
+    if arrays.pool is None:
+        return arrays.market
+    symbol = arrays.pool.symbol[t]
+
+    def pick(leaf: Array) -> Array:
+        return leaf[symbol] if leaf.ndim == 2 and leaf.shape[0] > 1 else leaf
+
+    picked: MarketParams = jax.tree.map(pick, arrays.market)
+    return picked
+
+
 def reset(spec: EnvSpec, arrays: EnvArrays, start: Array) -> EnvState:
     """Fresh accounts at the close of bar ``start`` (int32 [N], >= ``spec.first_bar``)."""
-    mark = arrays.bars.table[start, 3]
+    mark = arrays.bars.mark(start)
     count = start.shape[0]
     zeros = jnp.zeros(count)
     return EnvState(
@@ -151,24 +186,25 @@ def observe(spec: EnvSpec, arrays: EnvArrays, state: EnvState) -> Observation:
         offsets = jnp.arange(1 - spec.window, 1, dtype=jnp.int32)
         rows = arrays.features[state.t[:, None] + offsets]
         market = rows.reshape(state.t.shape[0], -1)
-    context = Context(state.account, arrays.market, arrays.clock[state.t])
+    market_rules = rules_at(arrays, state.t)
+    context = Context(state.account, market_rules, arrays.clock[state.t])
     columns = [
         STATE_FEATURES.get(name).make(context).astype(jnp.float32).T for name in spec.state_features
     ]
     legal = None
     if spec.mask_illegal and spec.decoder.legal is not None:
-        legal = spec.decoder.legal(state.account, arrays.market)
+        legal = spec.decoder.legal(state.account, market_rules)
     return Observation(jnp.concatenate([market.T, *columns]), legal)
 
 
 def _orders(
-    spec: EnvSpec, arrays: EnvArrays, account: Account, action: Array
+    spec: EnvSpec, market: MarketParams, account: Account, action: Array
 ) -> tuple[Orders, Array]:
     """Orders of an action; illegal actions hold."""
     orders = spec.decoder.orders(action)
     if spec.decoder.legal is None:
-        return orders, jnp.zeros(action.shape, bool)
-    legal = spec.decoder.legal(account, arrays.market)
+        return orders, jnp.zeros(orders.kind.shape, bool)
+    legal = spec.decoder.legal(account, market)
     fine = jnp.take_along_axis(legal, action[..., None], axis=-1)[..., 0]
     return orders._replace(kind=jnp.where(fine, orders.kind, OrderKind.HOLD)), ~fine
 
@@ -176,15 +212,17 @@ def _orders(
 def advance(
     spec: EnvSpec, arrays: EnvArrays, state: EnvState, action: Array
 ) -> tuple[EnvState, Transition]:
-    """One bar without a reset. ``action`` is [N, S]."""
-    orders, illegal = _orders(spec, arrays, state.account, action)
+    """One bar without a reset. ``action`` is [N, action_size]."""
+    market = rules_at(arrays, state.t)
+    orders, illegal = _orders(spec, market, state.account, action)
     row = arrays.bars.row(state.t + 1)
     before = state.account
-    account, result = rules.step(before, orders, row, arrays.market)
+    account, result = rules.step(before, orders, row, market)
     steps = state.steps + 1
     episode = arrays.episode
     terminated = result.ruined | (result.drawdown >= episode.drawdown_limit)
-    ended = (steps >= episode.max_steps) | (state.t + 1 >= episode.last_bar)
+    last = episode.last_bar if arrays.pool is None else arrays.pool.last_bar[state.t]
+    ended = (steps >= episode.max_steps) | (state.t + 1 >= last)
     truncated = ended & ~terminated
     active = jnp.any((before.units != 0.0) | (account.units != 0.0), axis=-1) | (
         result.turnover > 0.0
@@ -223,7 +261,7 @@ def step(
     The returned state is the one after the reset; ``Transition.final`` is the one before it.
     """
     after, transition = advance(spec, arrays, state, action)
-    done = transition.terminated | transition.truncated
+    done = cut_gate(transition.terminated | transition.truncated, arrays.market)
     fresh = reset(spec, arrays, restart)
     return _select(done, fresh, after), transition
 
@@ -251,6 +289,10 @@ def _without_queue(state: EnvState) -> EnvState:
 def draw_starts(spec: EnvSpec, arrays: EnvArrays, uniform: Array) -> Array:
     """Random episode starts from ``uniform`` in [0, 1): any bar with a full window before it and a
     whole episode (or at least one step, in short data) after it, int32."""
+    if arrays.pool is not None:
+        count = arrays.pool.starts.shape[0]
+        index = jnp.floor(uniform * count).astype(jnp.int32)
+        return arrays.pool.starts[jnp.minimum(index, count - 1)]
     first = spec.first_bar
     longest = jnp.max(arrays.episode.max_steps)
     last = jnp.maximum(arrays.episode.last_bar - longest, first)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 
-from truefill.config.schema import Config, MarketConfig
-from truefill.core.errors import ConfigError, DataError, TruefillError
+from truefill.config.schema import Config, Window
+from truefill.config.symbol_rules import Rules
+from truefill.core.errors import ConfigError, DataError
 from truefill.core.registry import Params
 from truefill.data.split import SplitArrays
 from truefill.env.decoders import DECODERS, Decoder
 from truefill.env.episodes import EnvArrays, EnvSpec, EpisodeParams, RewardParams
+from truefill.env.market_bars import market_bars
+from truefill.env.market_setup import FOREVER as FOREVER
+from truefill.env.market_setup import market_params
+from truefill.env.parity import check_parity as check_parity
+from truefill.env.pool import pool_symbols
 from truefill.env.state_features import STATE_FEATURES
-from truefill.market.bars import MarketBars, make_bars
-from truefill.market.types import NEVER, BarState, MarketParams
+from truefill.market.types import NEVER
 
 Stage = Literal["train", "backtest"]
-BPS = 1e-4
-FOREVER = 2**30
 SHAPED = ("drawdown", "turnover", "downside", "differential_sharpe")
 """Reward terms beside log_equity, in the order in which they are logged."""
 PHASE_FEATURE = "decision_phase"
@@ -32,10 +35,14 @@ QUEUE_FEATURES = ("pending", "pending_kind")
 
 @dataclass(frozen=True)
 class Environment:
-    """A static spec and its traced arrays."""
+    """A static spec, its traced arrays, and what the config says of the bars: two periods differ
+    in their bars under the same rules."""
 
     spec: EnvSpec
     arrays: EnvArrays
+    rules: tuple[Rules, ...]
+    """By symbol."""
+    no_trade: tuple[Window, ...]
 
 
 def make_environment(
@@ -45,6 +52,7 @@ def make_environment(
     *,
     cost_multiples: tuple[float, ...] = (1.0,),
     extra_slippage_bps: tuple[float, ...] = (0.0,),
+    routes: bool = False,
 ) -> Environment:
     """The environment of ``config`` on ``split``.
 
@@ -54,6 +62,7 @@ def make_environment(
     Args:
         cost_multiples: one a scenario account (or one for all): multiplies every cost.
         extra_slippage_bps: one a scenario account (or one for all): added to every slippage.
+        routes: limit and stop orders will come (plans); agents and baselines send none.
 
     Raises:
         ConfigError: decoder and market do not fit together.
@@ -75,10 +84,12 @@ def make_environment(
         )
     limit = env.drawdown_limit if training and env.drawdown_limit < 1.0 else NEVER
     arrays = EnvArrays(
-        bars=market_bars(config, split),
+        bars=market_bars(config, split, routes=routes),
         features=jnp.asarray(split.features.reshape(last + 1, -1), jnp.float32),
         clock=jnp.asarray(split.clock, jnp.float32),
-        market=market_params(config, split.symbols, balance, cost_multiples, extra_slippage_bps),
+        market=market_params(
+            config, split.symbols, balance, cost_multiples, extra_slippage_bps, routes=routes
+        ),
         reward=RewardParams(
             weights=jnp.asarray([weights[name] for name in spec.reward_terms]),
             scale=jnp.asarray(reward.scale),
@@ -93,7 +104,15 @@ def make_environment(
             last_bar=jnp.asarray(last, jnp.int32),
         ),
     )
-    return Environment(spec, arrays)
+    if pools(config, split.symbols):
+        arrays = pool_symbols(arrays, spec, split, split.features)
+    rules = tuple(config.market.rules_for(symbol) for symbol in split.symbols)
+    return Environment(spec, arrays, rules, config.market.no_trade)
+
+
+def pools(config: Config, symbols: tuple[str, ...]) -> bool:
+    """Whether each episode trades one of several symbols."""
+    return config.env.episode_symbols == "one" and len(symbols) > 1
 
 
 def make_spec(config: Config, split: SplitArrays) -> EnvSpec:
@@ -116,9 +135,10 @@ def spec_for(config: Config, symbols: tuple[str, ...], features: int) -> EnvSpec
         state_features += [name for name in QUEUE_FEATURES if name not in state_features]
     if market.decision_interval_bars > 1 and PHASE_FEATURE not in state_features:
         state_features.append(PHASE_FEATURE)
+    together = 1 if pools(config, symbols) else len(symbols)
     return EnvSpec(
-        num_symbols=len(symbols),
-        num_features=features * len(symbols),
+        num_symbols=together,
+        num_features=features * together,
         window=env.window_bars,
         lag=market.decision_lag,
         state_features=tuple(state_features),
@@ -178,122 +198,3 @@ def _check_limits(decoder: Decoder, config: Config) -> None:
 def _decoder(kind: str, params: Params) -> Decoder:
     """One object per decoder and parameters: equal specs are equal, and compile once."""
     return DECODERS.get(kind).make(params)
-
-
-def market_bars(config: Config, split: SplitArrays) -> MarketBars:
-    """Bars of ``split`` with their costs as arrays per symbol and bar."""
-    market = config.market
-
-    def cost(name: str, unit: float) -> np.ndarray:
-        return unit * np.asarray([_by_symbol(market, symbol, name) for symbol in split.symbols])
-
-    return make_bars(
-        timestamps_s=split.timestamps_s,
-        prices={n: getattr(split, n) for n in ("open", "high", "low", "close")},
-        costs={
-            "fee": cost("fee_bps", BPS),
-            "half_spread": cost("half_spread_bps", BPS),
-            "slippage": cost("slippage_bps", BPS),
-            "borrow": cost("borrow_rate_annual", 1.0),
-        },
-        interest=market.interest_rate_annual,
-        state=np.where(split.present, float(BarState.TRADABLE), float(BarState.MASKED)),
-        atr=split.atr,
-    )
-
-
-def _by_symbol(market: MarketConfig, symbol: str, name: str) -> float:
-    own = market.symbols.get(symbol)
-    value = getattr(own, name, None) if own is not None else None
-    return float(getattr(market, name) if value is None else value)
-
-
-def market_params(
-    config: Config,
-    symbols: tuple[str, ...],
-    balance: float,
-    cost_multiples: tuple[float, ...] = (1.0,),
-    extra_slippage_bps: tuple[float, ...] = (0.0,),
-) -> MarketParams:
-    """The config's rules as traced arrays, [N] or [1] by account, [1, S] by symbol."""
-    market = config.market
-    unknown = sorted(set(market.symbols) - set(symbols))
-    if unknown:
-        raise ConfigError(
-            f"costs are given for {', '.join(unknown)}, which the data do not hold",
-            where="market.symbols",
-            do=f"the data hold {', '.join(symbols)}",
-        )
-    trail, atr = market.trailing_stop, market.atr_stops
-
-    def account(value: float) -> jnp.ndarray:
-        return jnp.full((1,), value, jnp.float64)
-
-    def symbol(value: float | None) -> jnp.ndarray:
-        return jnp.full((1, len(symbols)), NEVER if value is None else value, jnp.float64)
-
-    def bars(value: int | None) -> jnp.ndarray:
-        return jnp.full((1, len(symbols)), FOREVER if value is None else value, jnp.int32)
-
-    def own(name: str) -> jnp.ndarray:
-        return jnp.asarray([[_by_symbol(market, s, name) for s in symbols]])
-
-    return MarketParams(
-        one=jnp.asarray(1.0),
-        initial_balance=account(balance),
-        cost_multiple=jnp.asarray(cost_multiples, jnp.float64),
-        extra_slippage=jnp.asarray(extra_slippage_bps, jnp.float64) * BPS,
-        decision_interval=jnp.full((1,), market.decision_interval_bars, jnp.int32),
-        allow_short=symbol(float(market.allow_short)),
-        max_leverage=account(market.max_leverage),
-        max_weight=symbol(market.max_weight),
-        lot=own("lot_size"),
-        min_notional=own("min_notional"),
-        band=symbol(market.no_trade_band),
-        min_hold=bars(market.min_hold_bars),
-        max_hold=bars(market.max_hold_bars),
-        stop_loss=symbol(market.stop_loss),
-        take_profit=symbol(market.take_profit),
-        use_atr=symbol(0.0 if atr is None else 1.0),
-        atr_stop=symbol(atr.stop_multiple if atr else 1.0),
-        atr_target=symbol(atr.target_multiple if atr else 1.0),
-        atr_stop_min=symbol(atr.stop_min if atr else None),
-        atr_stop_max=symbol(atr.stop_max if atr else None),
-        atr_target_min=symbol(atr.target_min if atr and atr.target_multiple else None),
-        atr_target_max=symbol(atr.target_max if atr and atr.target_multiple else None),
-        trail_distance=symbol(trail.distance if trail else None),
-        trail_activation=symbol(trail.activation if trail else None),
-        trail_keep=symbol(trail.keep if trail else 0.0),
-        trail_floor=symbol(trail.floor if trail else 0.0),
-        maintenance=account(market.maintenance_margin),
-        ruin_fraction=account(market.ruin_fraction),
-    )
-
-
-def check_parity(train: Environment, backtest: Environment) -> None:
-    """Refuse a backtest whose rules are not the training's.
-
-    Raises:
-        TruefillError: naming the field that differs, beyond reward interval, drawdown stop, episode
-            length and starting balance.
-    """
-    for field in fields(EnvSpec):
-        if getattr(train.spec, field.name) != getattr(backtest.spec, field.name):
-            raise TruefillError(
-                f"{field.name} differs between training and backtest", where="parity"
-            )
-    for group, allowed in (("market", {"initial_balance"}), ("reward", {"interval"})):
-        a, b = getattr(train.arrays, group), getattr(backtest.arrays, group)
-        for name in a._fields:
-            same = np.array_equal(np.asarray(getattr(a, name)), np.asarray(getattr(b, name)))
-            if name not in allowed and not same:
-                raise TruefillError(
-                    f"{group}.{name} differs between training and backtest", where="parity"
-                )
-    rates = [np.asarray(env.arrays.bars.per_bar[:, 0]) for env in (train, backtest)]
-    if rates[0].size and rates[1].size and rates[0][0] != rates[1][0]:
-        raise TruefillError("interest differs between training and backtest", where="parity")
-    for name in ("fee", "half_spread", "slippage", "borrow"):
-        costs = [np.asarray(env.arrays.bars.column(name)) for env in (train, backtest)]
-        if not np.array_equal(costs[0][0], costs[1][0]):
-            raise TruefillError(f"{name} differs between training and backtest", where="parity")

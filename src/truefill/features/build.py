@@ -7,35 +7,35 @@ things fitted are the normalizers, on train rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from truefill.config.schema import Config
 from truefill.core.errors import ConfigError, DataError
-from truefill.core.fingerprint import fingerprint
 from truefill.data import defects
+from truefill.data.bars import read_all_bars
 from truefill.data.describe import bars_sha256, describe, periods_per_year
 from truefill.data.join import Series, read_series
-from truefill.data.read import InputFile, read_bars
+from truefill.data.market_columns import market_columns
 from truefill.data.sessions import keep_session, session_of
-from truefill.data.splits import SPLITS, inside, period_of, split_table
-from truefill.data.synthetic import synthetic_bars
+from truefill.data.splits import SPLITS, inside, period_of
 from truefill.features import dead, normalize
 from truefill.features.compute import RawFeatures, compute
 from truefill.features.contract import FeatureContract, FeatureSpec
 from truefill.features.normalize import NormStats
-
-_INDEX = "_index"
+from truefill.features.rows import INDEX, SOURCE, RowCounts, split_rows
 
 
 @dataclass(frozen=True)
 class BuiltDataset:
-    """Tables by split (long, sorted by timestamp and symbol: timestamp, symbol, open, high, low,
-    close, volume, atr, raw_log_return, then features f32 in contract order) and all that describes
-    them."""
+    """Tables by split and all that describes them.
+
+    A table is long, sorted by timestamp and symbol: timestamp, symbol, open, high, low, close,
+    volume, atr, raw_log_return, last, the market's columns (``lineage["market_columns"]``),
+    no_trade, then features f32 in contract order.
+    """
 
     tables: dict[str, pl.DataFrame]
     norm_stats: dict[str, dict[str, float]]
@@ -44,43 +44,21 @@ class BuiltDataset:
     contract: FeatureContract
 
 
-@dataclass
-class _Counts:
-    """Rows on their way from the files into the splits."""
-
-    read: int = 0
-    outside_session: int = 0
-    outside_splits: int = 0
-    dropped_warmup: int = 0
-    dropped_stale: int = 0
-    stale_by_feature: dict[str, int] = field(default_factory=dict)
-    by_split: dict[str, int] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, int]:
-        return {
-            "read": self.read,
-            "outside_session": self.outside_session,
-            "outside_splits": self.outside_splits,
-            "dropped_warmup": self.dropped_warmup,
-            "dropped_stale": self.dropped_stale,
-            **self.by_split,
-        }
-
-
 def build_dataset(config: Config) -> BuiltDataset:
     """Build all splits in memory. Raises ``ConfigError`` or ``DataError``; writes nothing."""
     specs = tuple(normalize.specify(feature) for feature in config.features)
     _require_room(config, specs)
-    counts = _Counts()
+    counts = RowCounts()
     series, series_files = read_series(config.data.series)
-    bars, inputs = _bars(config, specs)
-    counts.read = bars.height
+    extra = sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
+    read = read_all_bars(config.data, extra)
+    counts.read = read.table.height
     split_sha256 = {
-        name: bars_sha256(bars.filter(inside(period_of(config.data.splits, name))))
+        name: bars_sha256(read.table.filter(inside(period_of(config.data.splits, name))))
         for name in SPLITS
     }
     session = session_of(config.data.session)
-    bars, counts.outside_session = keep_session(bars, session)
+    bars, counts.outside_session = keep_session(read.table, session)
     if bars.is_empty():
         raise DataError(
             "empty_session",
@@ -88,6 +66,7 @@ def build_dataset(config: Config) -> BuiltDataset:
             where="data.session",
             do="correct its days, start, end or timezone",
         )
+    market = market_columns(config.data, bars, read.delisted, session)
     stops = config.market.atr_stops
     raw = compute(
         bars,
@@ -97,20 +76,26 @@ def build_dataset(config: Config) -> BuiltDataset:
         series=series,
         atr_period=stops.period if stops else None,
     )
-    parts = _split(config, specs, raw, counts)
-    stats = _fit(specs, raw, parts["train"])
+    parts = split_rows(config.data.splits, specs, raw, market.table, counts)
+    fresh = parts["train"].filter(~pl.col("no_trade"))
+    stats = _fit(specs, raw, fresh)
     tables = {name: _normalized(specs, stats, raw, part) for name, part in parts.items()}
     contract = FeatureContract(specs, config.data.interval, session.as_dict(), _rules(series))
-    dead.refuse_dead(contract.names, tables["train"].select(contract.names).to_numpy())
+    train = tables["train"].filter(~pl.col("no_trade"))
+    dead.refuse_dead(contract.names, train.select(contract.names).to_numpy())
     lineage = {
         **contract.as_dict(),
         "contract_sha256": contract.sha256,
         "rows": counts.as_dict(),
         "stale_or_unjoined": counts.stale_by_feature,
         "inputs": [
-            {"file": f.name, "sha256": f.sha256, "rows": f.rows} for f in inputs + series_files
+            {"file": f.name, "sha256": f.sha256, "rows": f.rows}
+            for f in read.inputs + series_files + market.inputs
         ],
         "symbols": sorted(bars["symbol"].unique().to_list()),
+        "market_columns": list(market.names),
+        "market_data": market.facts,
+        "warnings": market.warnings,
         "test_sha256": split_sha256.pop("test"),
         "split_sha256": split_sha256,
         "dead_features": [],
@@ -151,60 +136,18 @@ def inspect_inputs(config: Config) -> dict[str, Any]:
         "close_only_bars": built.lineage["close_only_bars"],
         "periods_per_year": built.lineage["periods_per_year"],
         "inputs": built.lineage["inputs"],
+        "market_data": built.lineage["market_data"],
+        "warnings": built.lineage["warnings"],
         "dead_features": built.lineage["dead_features"],
         "test_sha256": built.lineage["test_sha256"],
     }
 
 
-def _bars(config: Config, specs: Sequence[FeatureSpec]) -> tuple[pl.DataFrame, list[InputFile]]:
-    """All bars of all symbols, checked, sorted by symbol and time."""
-    data = config.data
-    if data.synthetic is not None:
-        table = synthetic_bars(data.synthetic, data.interval)
-        source = {**data.synthetic.model_dump(mode="json"), "interval_s": data.interval}
-        name = f"synthetic:{data.synthetic.kind}"
-        return table, [InputFile(name, fingerprint(source), table.height)]
-    extra = sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
-    tables, inputs, symbols = [], [], {}
-    for source_file in data.bars:
-        table, file = read_bars(source_file, interval_s=data.interval, extra=extra)
-        tables.append(table)
-        inputs.append(file)
-        symbols[f"data.bars.{len(inputs) - 1} ({file.name})"] = table["symbol"].unique().to_list()
-    defects.check_overlap(symbols)
-    return pl.concat(tables, how="diagonal").sort("symbol", "timestamp"), inputs
-
-
-def _split(
-    config: Config, specs: Sequence[FeatureSpec], raw: RawFeatures, counts: _Counts
-) -> dict[str, pl.DataFrame]:
-    """Rows of each split that have every feature, with their index into ``raw``."""
-    empty = np.isnan(raw.values)
-    table = raw.table.with_row_index(_INDEX).with_columns(
-        warming=pl.Series(raw.warming), stale=pl.Series(empty.any(axis=1) & ~raw.warming)
-    )
-    shares: dict[str, dict[str, float]] = {}
-    for name in SPLITS:
-        rows = table.filter(inside(period_of(config.data.splits, name)))[_INDEX].to_numpy()
-        if len(rows):
-            columns = empty[rows].mean(axis=0)
-            shares[name] = {s.name: float(v) for s, v in zip(specs, columns, strict=True)}
-    dead.refuse_empty(shares)
-    kept = table.filter(~pl.col("warming") & ~pl.col("stale")).drop("warming", "stale")
-    parts, counts.outside_splits = split_table(kept, config.data.splits)
-    counts.dropped_warmup = int(table["warming"].sum())
-    counts.dropped_stale = int(table["stale"].sum())
-    missing = (empty & ~raw.warming[:, None]).sum(axis=0)
-    counts.stale_by_feature = {s.name: int(n) for s, n in zip(specs, missing, strict=True) if n}
-    counts.by_split = {name: part.height for name, part in parts.items()}
-    return parts
-
-
 def _fit(
     specs: Sequence[FeatureSpec], raw: RawFeatures, train: pl.DataFrame
 ) -> dict[str, NormStats]:
-    """Statistics of the train rows; rule ``dead_feature`` for features without spread there."""
-    rows = train[_INDEX].to_numpy()
+    """Statistics of these train rows; rule ``dead_feature`` for features without spread there."""
+    rows = train[INDEX].to_numpy()
     stats = {s.name: normalize.fit(s, raw.values[rows, i]) for i, s in enumerate(specs)}
     dead.refuse_constant({name: s.mean for name, s in stats.items() if normalize.is_constant(s)})
     return stats
@@ -213,13 +156,25 @@ def _fit(
 def _normalized(
     specs: Sequence[FeatureSpec], stats: dict[str, NormStats], raw: RawFeatures, part: pl.DataFrame
 ) -> pl.DataFrame:
-    """A split's table with its normalized features."""
-    rows = part[_INDEX].to_numpy()
+    """A split's table with its normalized features; ``ConfigError`` where one has the name of
+    another column."""
+    rows = part[SOURCE].to_numpy()
+    taken = sorted({spec.name for spec in specs} & set(part.columns))
+    if taken:
+        raise ConfigError(
+            f"{taken[0]!r} is a column of the bars already",
+            where=f"features.{taken[0]}",
+            do=f"give the feature another name, e.g. {taken[0]}_z",
+        )
     columns = [
         pl.Series(s.name, normalize.apply(s, stats[s.name], raw.values[rows, i]))
         for i, s in enumerate(specs)
     ]
-    return part.drop(_INDEX).with_columns(columns).sort("timestamp", "symbol", maintain_order=True)
+    return (
+        part.drop(INDEX, SOURCE)
+        .with_columns(columns)
+        .sort("timestamp", "symbol", maintain_order=True)
+    )
 
 
 def _rules(series: dict[str, Series]) -> dict[str, dict[str, float]]:

@@ -71,11 +71,26 @@ class MarketBars:
 
     def row(self, t: Array) -> BarRow:
         """Bar ``t`` (int32 [N]) of each account."""
-        table = self.table[t]
-        per_bar = self.per_bar[t]
+        finer = None if self.finer is None else self.finer[t]
+        return self._as_row(self.table[t], self.per_bar[t], finer)
+
+    def for_all(self, age: Array) -> BarRow:
+        """The one bar of a slice of bars (``table`` [C, S], as ``scan`` hands it out) for accounts
+        of ``age`` >= 0 (int32 [N]).
+
+        Twice as fast as gathering it for each. A row that XLA could see to be the same for all
+        would be folded into the arithmetic and change its last bits, so a zero that depends on the
+        account is added.
+        """
+        zero = jnp.where(age < 0, 1.0, 0.0)
+        finer = None if self.finer is None else self.finer[None] + zero[:, None, None, None]
+        return self._as_row(
+            self.table[None] + zero[:, None, None], self.per_bar[None] + zero[:, None], finer
+        )
+
+    def _as_row(self, table: Array, per_bar: Array, finer: Array | None) -> BarRow:
         fields = {name: table[:, i] for i, name in enumerate(self.columns)}
-        if self.finer is not None:
-            finer = self.finer[t]
+        if finer is not None:
             fields |= {name: finer[:, i] for i, name in enumerate(FINER)}
         return BarRow(**fields, interest=per_bar[:, 0], years=per_bar[:, 1])
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from truefill.market.arithmetic import total
 from truefill.market.fills import worth
 from truefill.market.types import Account, Array, BarRow, MarketParams, OrderKind, Orders
 
@@ -20,13 +21,13 @@ class Carry(NamedTuple):
 
 
 def corporate_actions(
-    account: Account, orders: Orders, row: BarRow
+    account: Account, orders: Orders, row: BarRow, params: MarketParams
 ) -> tuple[Account, Orders, BarRow, Array | None]:
     """Dividends on the units held at the last close, then splits: of units, levels and orders."""
     received = None
     if row.dividend is not None:
         paid = account.units * worth(row.dividend, row.rate_open)
-        received = jnp.sum(paid, axis=-1)
+        received = total(paid, params)
         account = account._replace(cash=account.cash + received, flow=account.flow + paid)
     if row.split is not None:
         ratio = row.split
@@ -58,19 +59,19 @@ def finance(account: Account, row: BarRow, params: MarketParams) -> tuple[Accoun
     held = account.units * account.mark
     cash, paid_in_cash = account.cash, held
     if params.derivative is not None:
-        cash = cash + jnp.sum(held * params.derivative, axis=-1)
+        cash = cash + total(held * params.derivative, params)
         paid_in_cash = held * (1.0 - params.derivative)
     long, short = jnp.maximum(paid_in_cash, 0.0), jnp.maximum(-paid_in_cash, 0.0)
     interest = jnp.maximum(-cash, 0.0) * row.interest * multiple * years
     borrow = short * row.borrow * multiple[:, None] * years[:, None]
-    total_long = jnp.sum(long, axis=-1)
+    total_long = total(long, params)
     share = long / jnp.where(total_long > 0.0, total_long, 1.0)[:, None]
-    borrowed = jnp.sum(borrow, axis=-1)
+    borrowed = total(borrow, params)
     left = account.cash - interest - borrowed
     flow = account.flow - borrow - share * interest[:, None]
     funding = None
     if row.funding is not None:
         own = held * row.funding
-        funding = jnp.sum(own, axis=-1)
+        funding = total(own, params)
         left, flow = left - funding, flow - own
     return account._replace(cash=left, flow=flow), Carry(interest, borrowed, funding, None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from truefill.market import gates
+from truefill.market.arithmetic import cut, cut_gate, total
 from truefill.market.exits import Late
 from truefill.market.fills import Costs, close, exit_spread, trade, worth
-from truefill.market.gates import LOT_TOLERANCE, cut, cut_gate
+from truefill.market.gates import LOT_TOLERANCE
 from truefill.market.orders import Plan
 from truefill.market.types import (
     EQUITY_FLOOR,
@@ -39,8 +40,8 @@ def margin_call(account: Account, row: BarRow, params: MarketParams) -> tuple[Ar
     """Gate [N]: equity at the adverse extremes is below maintenance; and those extremes [N, S]."""
     adverse = jnp.where(account.units > 0.0, row.low, row.high)
     marks = jnp.where(row.state > BarState.MASKED, worth(adverse, row.rate_close), account.mark)
-    gross = jnp.sum(jnp.abs(account.units) * marks, axis=-1)
-    worst = account.cash + jnp.sum(account.units * marks, axis=-1)
+    gross = total(jnp.abs(account.units) * marks, params)
+    worst = account.cash + total(account.units * marks, params)
     scale = jnp.where(gross > 0.0, gross, 1.0)
     enough = gates.at_least(worst, params.maintenance * gross, scale, params.temperature)
     return cut_gate(gates.both(gross > 0.0, gates.no(enough)), params), adverse
@@ -67,7 +68,7 @@ def sell_excess(
         1.0 - (1.0 - spread) * (1.0 - costs.fee),
         (1.0 + spread) * (1.0 + costs.fee) - 1.0,
     )
-    equity = account.cash + jnp.sum(account.units * marks, axis=-1)
+    equity = account.cash + total(account.units * marks, params)
     notional = jnp.where(ends, size * unit, 0.0)
     sold = jnp.zeros(size.shape)
     if params.weight_at_close is not None:
@@ -77,10 +78,10 @@ def sell_excess(
         sold = jnp.where(per_sale > 0.0, jnp.clip(excess, 0.0, notional), 0.0)
     if params.leverage_at_close is not None:
         cap = params.leverage_at_close
-        left = equity - jnp.sum(sold * cost, axis=-1)
-        gross = jnp.sum(size * marks, axis=-1) - jnp.sum(sold, axis=-1)
+        left = equity - total(sold * cost, params)
+        gross = total(size * marks, params) - total(sold, params)
         rest = notional - sold
-        yields = jnp.sum(rest, axis=-1) - cap * jnp.sum(rest * cost, axis=-1)
+        yields = total(rest, params) - cap * total(rest * cost, params)
         share = (gross - cap * left) / jnp.where(yields > 0.0, yields, 1.0)
         share = jnp.where(yields > 0.0, jnp.clip(share, 0.0, 1.0), 0.0)
         sold = sold + share[:, None] * rest
@@ -119,7 +120,7 @@ def forced_exit(
     ends = jnp.zeros(live.shape, bool)
     reason = jnp.full(live.shape, ExitReason.LIQUIDATION)
     if at_close:
-        equity = account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1)
+        equity = account.cash + total(account.units * close_marks(account, row), params)
         limit = params.ruin_fraction * params.initial_balance
         low = gates.at_least(limit, equity, params.initial_balance, params.temperature)
         ends = gates.either(low[:, None], row.state >= BarState.LAST)
@@ -139,7 +140,7 @@ def forced_exit(
 
 def settle(account: Account, row: BarRow, params: MarketParams) -> tuple[Account, Array, Array]:
     """Equity at the close with its floor. Returns account, ruined (bool [N]), written off [N]."""
-    equity = cut(account.cash + jnp.sum(account.units * close_marks(account, row), axis=-1), params)
+    equity = cut(account.cash + total(account.units * close_marks(account, row), params), params)
     ruined = equity <= params.ruin_fraction * params.initial_balance
     written_off = jnp.maximum(equity_floor(params) - equity, 0.0)
     account = account._replace(cash=account.cash + written_off, equity=equity + written_off)

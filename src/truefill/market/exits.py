@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from truefill.market import gates
+from truefill.market.arithmetic import cut, cut_gate
 from truefill.market.fills import Costs, cancel, close, exit_spread
-from truefill.market.gates import cut, cut_gate
 from truefill.market.stops import levels
 from truefill.market.types import (
     Account,
@@ -93,9 +93,9 @@ def exit_at_open(
     )
     spread = exit_spread(account.units, row, costs, params)
     worse = row.open * (1.0 - side * spread)
-    price = gates.pick(target, level.target, worse)
-    paid = jnp.where(gates.is_open(target), 0.0, jnp.abs(row.open - worse))
     out = gates.either(forced, closes)
+    price = gates.pick(gates.share_of(target, out), level.target, worse)
+    paid = jnp.where(gates.is_open(target), 0.0, jnp.abs(row.open - worse))
     account, leg = close(account, out, reason, price, paid, row.rate_open, costs, params)
     return account, due, AtOpen(leg, exited, status)
 
@@ -146,9 +146,14 @@ def exit_in_bar(
         jnp.where(level.trailing, ExitReason.TRAILING_STOP, ExitReason.STOP_LOSS),
         ExitReason.TAKE_PROFIT,
     )
-    price = gates.pick(stop, stopped, level.target)
-    paid = jnp.where(gates.is_open(stop), jnp.abs(reference - stopped), 0.0)
     out = gates.either(stop, target)
+    price = gates.pick(stop, stopped, level.target)
+    if temperature is not None:
+        # Each level by its own share: what 1 - share leaves of a level at NEVER is no price.
+        at_stop = gates.share_of(stop, out)
+        at_target = gates.share_of(gates.both(target, gates.no(stop)), out)
+        price = at_stop * stopped + at_target * level.target
+    paid = jnp.where(gates.is_open(stop), jnp.abs(reference - stopped), 0.0)
     account, leg = close(account, out, reason, price, paid, row.rate_close, costs, params)
     return account, leg, InBar(ambiguous, resolved)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.gates import cut, cut_gate
+from truefill.market.arithmetic import cut, cut_gate, total
 from truefill.market.orders import Plan, with_impact
 from truefill.market.stops import distances
 from truefill.market.types import (
@@ -96,10 +96,15 @@ def close(
     out = cut_gate(out, params)
     units = gates.pick(out, account.units, 0.0)
     price = cut(price if soft else jnp.where(out, price, 0.0), params)
-    notional = jnp.abs(units) * worth(price, rate)
+    notional = cut(jnp.abs(units) * worth(price, rate), params)
     fee = notional * costs.fee
     flow = jnp.sign(units) * notional - fee
-    after = cut(account.units - units, params)
+    after = account.units - units
+    per_unit = jnp.where(account.mark > 0.0, account.mark, 1.0)
+    dust = gates.sweep(
+        account.units - units, account.equity[:, None] / per_unit, params.temperature
+    )
+    after = cut(dust, params)
     gone = (after == 0.0) if soft else out
     leg = Leg(
         units=-units,
@@ -112,7 +117,7 @@ def close(
         closed_units=units,
     )
     account = account._replace(
-        cash=cut(account.cash + jnp.sum(flow, axis=-1), params),
+        cash=cut(account.cash + total(flow, params), params),
         units=after,
         entry=jnp.where(gone, 1.0, account.entry),
         best=jnp.where(gone, 1.0, account.best),
@@ -164,7 +169,7 @@ def trade(
     leg = Leg(
         units=delta,
         price=jnp.where(fills, price, 0.0),
-        notional=jnp.abs(delta) * value,
+        notional=cut(jnp.abs(delta) * value, params),
         fee=fee_reduce + fee_add,
         spread=jnp.abs(delta) * worth(jnp.where(fills, jnp.abs(price - reference), 0.0), rate),
         reason=jnp.where(ended, reason, ExitReason.NONE).astype(jnp.int32),
@@ -172,8 +177,8 @@ def trade(
         closed_units=jnp.where(ended, account.units, 0.0),
     )
     account = account._replace(
-        cash=cut(account.cash + jnp.sum(flow_reduce + flow_add, axis=-1), params),
-        units=cut(kept + add, params),
+        cash=cut(account.cash + total(flow_reduce + flow_add, params), params),
+        units=cut(gates.sweep(kept + add, scale, temperature), params),
         entry=cut(jnp.where(ended & ~opened, 1.0, entry), params),
         stop=cut(jnp.where(opened, stop, account.stop), params),
         target=cut(jnp.where(opened, target, account.target), params),

@@ -14,6 +14,8 @@ from truefill.market.types import Array, MarketParams
 
 Temperature = Array | None
 Value = Array | float
+DUST = 1e-12
+"""Shares nearer to 0 or 1 than this are soft switches that are off or on."""
 LOT_TOLERANCE = 1e-9
 """Lots this close to the next whole one count as whole: last-bit noise never flips a lot."""
 
@@ -27,25 +29,11 @@ def refuse_soft(params: MarketParams) -> None:
         )
 
 
-def cut(x: Array, params: MarketParams) -> Array:
-    """Phase boundary: x / 1.0 is exact, and XLA computes a division once instead of once in every
-    fusion that needs it (``docs/decisions/0001-engine.md``)."""
-    return (x / params.one).astype(x.dtype)
-
-
-def cut_gate(gate: Array, params: MarketParams) -> Array:
-    """``cut`` for a gate. XLA makes convert(bool) / one a choice between two scalars, and computes
-    the gate again wherever it is used; with a traced number in place of the 1 it cannot."""
-    if gate.dtype != jnp.bool_:
-        return gate
-    return cut(jnp.where(gate, params.one, 0.0), params) != 0.0
-
-
 def at_least(x: Value, y: Value, scale: Value, temperature: Temperature) -> Array:
     """x >= y; soft: sigmoid((x - y) / (scale x temperature))."""
     if temperature is None:
         return jnp.greater_equal(x, y)
-    return jax.nn.sigmoid((x - y) / (scale * temperature))
+    return _settled(jax.nn.sigmoid((x - y) / (scale * temperature)))
 
 
 def both(*gates: Array) -> Array:
@@ -74,6 +62,22 @@ def pick(gate: Array, a: Value, b: Value) -> Array:
     return blend
 
 
+def share_of(gate: Array, out: Array) -> Array:
+    """Of what leaves through ``out``, the part that leaves through ``gate``; hard: the gate."""
+    if gate.dtype == out.dtype == jnp.bool_:
+        return gate
+    leaves = _share(out)
+    return jnp.where(leaves > 0.0, _share(gate) / jnp.where(leaves > 0.0, leaves, 1.0), 0.0)
+
+
+def sweep(units: Array, scale: Array, temperature: Temperature) -> Array:
+    """Soft switches leave dust behind, and gradients of dust overflow: below ``DUST`` x scale it is
+    nothing. Hard: the units as they are."""
+    if temperature is None:
+        return units
+    return jnp.where(jnp.abs(units) < DUST * scale, 0.0, units)
+
+
 def is_open(gate: Array) -> Array:
     """bool: the hard reading of a gate."""
     return gate if gate.dtype == jnp.bool_ else gate > 0.5
@@ -100,7 +104,12 @@ def floor(x: Array, temperature: Temperature) -> Array:
     if temperature is None:
         return jnp.floor(x + LOT_TOLERANCE)
     edge = jnp.round(x)
-    return jnp.maximum(edge - 1.0 + jax.nn.sigmoid((x - edge) / temperature), 0.0)
+    return jnp.maximum(edge - 1.0 + _settled(jax.nn.sigmoid((x - edge) / temperature)), 0.0)
+
+
+def _settled(share: Array) -> Array:
+    """A soft switch is exactly off or on where it nearly is."""
+    return jnp.where(share < DUST, 0.0, jnp.where(share > 1.0 - DUST, 1.0, share))
 
 
 def _share(gate: Array) -> Array:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.gates import LOT_TOLERANCE, cut
+from truefill.market.arithmetic import cut, total
+from truefill.market.gates import LOT_TOLERANCE
 from truefill.market.types import (
     Account,
     Array,
@@ -143,9 +144,9 @@ def plan_orders(
 
     direction = jnp.sign(wanted)
     leverage = params.max_leverage
-    gross = jnp.sum((jnp.abs(units) - out) * quote.marks, axis=-1)
+    gross = total((jnp.abs(units) - out) * quote.marks, params)
     costless = jnp.maximum(leverage * equity - gross, 0.0)
-    asked_notional = jnp.sum(more * worth, axis=-1)
+    asked_notional = total(more * worth, params)
     spread = quote.spread
     if quote.impact is not None:
         fits = jnp.minimum(costless / jnp.where(asked_notional > 0.0, asked_notional, 1.0), 1.0)
@@ -154,8 +155,8 @@ def plan_orders(
     buy = (1.0 + spread) * (1.0 + quote.fee) - 1.0
     cost_out = jnp.where(side > 0.0, sell, buy)
     cost_more = jnp.where(direction > 0.0, buy, sell)
-    left = equity - jnp.sum(out * worth * cost_out, axis=-1)
-    need = jnp.sum(more * worth * (1.0 + jnp.reshape(leverage, (-1, 1)) * cost_more), axis=-1)
+    left = equity - total(out * worth * cost_out, params)
+    need = total(more * worth * (1.0 + jnp.reshape(leverage, (-1, 1)) * cost_more), params)
     room = leverage * left - gross
     room = jnp.where(room > ROOM_TOLERANCE * leverage * left, jnp.maximum(room, 0.0), 0.0)
     scale = cut(jnp.minimum(room / jnp.where(need > 0.0, need, 1.0), 1.0), params)

@@ -67,11 +67,10 @@ def scan_orders(
     mark = bars.mark(jnp.zeros(count, jnp.int32))
     account = rules.open_account(params, count, symbols, lag, mark, routes=orders.route is not None)
 
-    def one_bar(account: Account, xs: tuple[Array, Orders]) -> tuple[Account, Any]:
-        t, due = xs
-        row = bars.row(jnp.full(count, t))
-        account, result = rules.step(account, due, row, params)
+    def one_bar(account: Account, xs: tuple[MarketBars, Orders]) -> tuple[Account, Any]:
+        bar, due = xs
+        account, result = rules.step(account, due, bar.for_all(account.age), params)
         return account, record(account, result)
 
-    steps = jnp.arange(1, bars.num_bars, dtype=jnp.int32)
-    return jax.lax.scan(one_bar, account, (steps, orders))[1]
+    rows = jax.tree.map(lambda x: x[1:], bars)
+    return jax.lax.scan(one_bar, account, (rows, orders))[1]

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from truefill.market import closing, gates, working
+from truefill.market.arithmetic import cut, total
 from truefill.market.carry import Carry, corporate_actions, finance
 from truefill.market.exits import Late, exit_at_open, exit_in_bar
 from truefill.market.fills import Costs, cancel, cancel_all, costs_of, merge, trade, worth
-from truefill.market.gates import cut
 from truefill.market.orders import Quote, plan_orders, target_units
 from truefill.market.types import (
     Account,
@@ -124,8 +124,8 @@ def step(
     if account.working is not None:
         account, status = working.end_of_bar(account, row, status)
     at_end = last if inside.liquidation is None else merge(inside.liquidation, last)
-    legs = (start.at_open, order, inside.in_bar, at_end)
-    traded = sum(leg.notional for leg in (legs if at_cap is None else (*legs, at_cap)))
+    traded = start.at_open.notional + order.notional + inside.in_bar.notional + at_end.notional
+    traded = traded if at_cap is None else traded + at_cap.notional
     wealth = jnp.maximum(start.equity, closing.equity_floor(params))
     result = BarResult(
         at_open=start.at_open,
@@ -139,7 +139,7 @@ def step(
         funding=start.carry.funding,
         dividends=start.carry.dividends,
         log_return=jnp.log(account.equity / before.equity),
-        turnover=jnp.sum(traded, axis=-1) / wealth,
+        turnover=total(traded, params) / wealth,
         drawdown=1.0 - account.equity / account.peak,
         liquidated=gates.is_open(inside.called),
         ruined=ruined,
@@ -155,7 +155,7 @@ def _at_open(
 ) -> tuple[Account, BarRow, Open]:
     """Steps 0 to 4. The row comes back in the prices of after a split."""
     dead = (account.equity <= params.ruin_fraction * params.initial_balance)[:, None]
-    account, orders, row, dividends = corporate_actions(account, orders, row)  # [0]
+    account, orders, row, dividends = corporate_actions(account, orders, row, params)  # [0]
     account, carry = finance(account, row, params)  # [1]
     account, due, status = _due_orders(account, orders, dead, params)  # [2]
     waiting = due.kind != OrderKind.HOLD
@@ -165,7 +165,7 @@ def _at_open(
     status = jnp.where(early.exited & waiting, OrderStatus.STOPPED, status)
     account = cancel_all(account, early.exited)
     marks = jnp.where(row.state > BarState.MASKED, worth(row.open, row.rate_open), account.mark)
-    equity = cut(account.cash + jnp.sum(account.units * marks, axis=-1), params)
+    equity = cut(account.cash + total(account.units * marks, params), params)
     opening = due
     if due.route is not None:
         opening = cancel(due, due.route.type != OrderType.OPEN)
@@ -219,7 +219,7 @@ def _at_close(
         overruled = inside.stopped & (asked.kind != OrderKind.HOLD)
         status = jnp.where(overruled, OrderStatus.STOPPED, status)
         marks = closing.close_marks(account, row)
-        equity = account.cash + jnp.sum(account.units * marks, axis=-1)
+        equity = account.cash + total(account.units * marks, params)
         account, leg, filled, opened = _market_orders(
             account, cancel(asked, inside.stopped), row.close, row.rate_close, marks, equity,
             row, costs, params,

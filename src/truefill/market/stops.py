@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from truefill.market.gates import cut
+from truefill.market.arithmetic import cut
 from truefill.market.types import Account, Array, BarRow, MarketParams
 
 

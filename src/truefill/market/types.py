@@ -342,3 +342,9 @@ class BarResult(NamedTuple):
     """[N, S] bool: stop and target both lay inside the bar and the worse was taken."""
     resolved: Array | None
     """[N, S] bool: both lay inside and the finer bars said which came first."""
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """What the bar traded, in the order in which it happened."""
+        legs = (self.at_open, self.order, self.in_bar, self.at_cap, self.at_end)
+        return tuple(leg for leg in legs if leg is not None)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from truefill.market.arithmetic import total
 from truefill.market.exits import Late, stop_inside
 from truefill.market.fills import Costs, cancel, trade, worth
 from truefill.market.orders import Quote, plan_orders, target_units
@@ -109,7 +110,7 @@ def fill_working(
     working = account.working
     assert working is not None and costs.maker_fee is not None
     route = route_of(working)
-    equity = account.cash + jnp.sum(account.units * open_marks, axis=-1)
+    equity = account.cash + total(account.units * open_marks, params)
     target_worth = worth(route.price, row.rate_close)
     wanted = target_units(account, working, target_worth, equity, params)
     hit = trigger(wanted, account, row, params)
@@ -129,7 +130,7 @@ def fill_working(
         spread=jnp.where(hit.passive, 0.0, costs.spread),
         impact=None if costs.impact is None else jnp.where(hit.passive, 0.0, costs.impact),
     )
-    at_marks = account.cash + jnp.sum(account.units * marks, axis=-1)
+    at_marks = account.cash + total(account.units * marks, params)
     plan = plan_orders(account, wanted, fires, quote, row, at_marks, params)
     buys = plan.reduce + plan.add > 0.0
     worst = jnp.where(buys, jnp.inf, 0.0)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 from truefill.agents.bundle import Bundle, load_bundle
+from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import SealedTestError, UsageError
 from truefill.core.files import read_json
 from truefill.data.dataset import load_lineage, load_split
 from truefill.data.sessions import Session
 from truefill.data.split import SplitArrays, to_arrays
-from truefill.env.setup import make_environment
+from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace
 from truefill.evaluation.backtest import backtest as _backtest
 from truefill.features.build import BuiltDataset
@@ -27,11 +28,15 @@ from truefill.features.build import build_dataset as _build_dataset
 from truefill.pipeline import run as _run
 
 if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecMonitor
+
+    from truefill.env.gym_single import MarketEnv
     from truefill.env.gym_view import MarketVectorEnv
 
 __all__ = ["backtest", "build_dataset", "load_bundle", "make_env", "run"]
 
 OpenSplit = Literal["train", "validation"]
+EnvKind = Literal["gymnasium", "sb3"]
 
 
 def run(config: Config, *, runs: str | Path = "runs", **options: Any) -> _run.RunResult:
@@ -55,22 +60,83 @@ def build_dataset(config: Config) -> BuiltDataset:
     return replace(built, tables=without, descriptive=descriptive)
 
 
-def make_env(config: Config, split: OpenSplit = "train", *, num_envs: int = 64) -> MarketVectorEnv:
-    """A Gymnasium ``VectorEnv`` over ``split``, with the rules and rewards of training.
+@overload
+def make_env(
+    config: Config | str | Path,
+    split: str = "train",
+    *,
+    num_envs: int = 64,
+    kind: Literal["gymnasium"] = "gymnasium",
+) -> MarketVectorEnv: ...
+
+
+@overload
+def make_env(
+    config: Config | str | Path, split: str = "train", *, num_envs: int = 64, kind: Literal["sb3"]
+) -> VecMonitor: ...
+
+
+def make_env(
+    config: Config | str | Path,
+    split: str = "train",
+    *,
+    num_envs: int = 64,
+    kind: EnvKind = "gymnasium",
+) -> MarketVectorEnv | VecMonitor:
+    """Accounts that trade ``split`` with the rules and rewards of training, for another learner.
+
+    Args:
+        config: a Config, or the path of one.
+        split: "train" or "validation".
+        num_envs: accounts, stepped together.
+        kind: "gymnasium" gives a Gymnasium ``VectorEnv``; "sb3" a Stable-Baselines3 ``VecEnv``
+            inside its ``VecMonitor``, which adds the "episode" figures its logs are made of (the
+            extra ``sb3``: ``pip install 'truefill[sb3]'``). One account is
+            ``gymnasium.make("truefill/Market-v0", config=config)``.
 
     Raises:
         SealedTestError: test is for the test stage only.
+        UsageError: no such split or kind, or the extra is not installed.
         ConfigError, DataError: see :func:`truefill.build_dataset`.
     """
+    if kind not in get_args(EnvKind):
+        raise UsageError(f"no kind is called {kind!r}", do="use " + " or ".join(get_args(EnvKind)))
+    if kind == "sb3":
+        from truefill.env.sb3_view import Sb3VecEnv, VecMonitor
+
+        return VecMonitor(Sb3VecEnv(_environment(config, split)[0], num_envs))
     from truefill.env.gym_view import MarketVectorEnv
 
-    environment = make_environment(config, _split_of(config, split), "train")
-    return MarketVectorEnv(environment, num_envs)
+    return MarketVectorEnv(_environment(config, split)[0], num_envs)
+
+
+def make_single_env(
+    config: Config | str | Path, split: str = "train", *, render_mode: str | None = None
+) -> MarketEnv:
+    """One account of :func:`make_env` as a Gymnasium ``Env``; ``render_mode`` is None or "ansi"."""
+    from truefill.env.gym_single import MarketEnv
+
+    environment, arrays = _environment(config, split)
+    return MarketEnv(environment, render_mode=render_mode, timestamps_s=arrays.timestamps_s)
+
+
+def _environment(config: Config | str | Path, split: str) -> tuple[Environment, SplitArrays]:
+    if isinstance(config, str | Path):
+        config = load_config(config)
+    if not isinstance(config, Config):
+        raise UsageError(
+            f"an environment takes a Config or its path, not {type(config).__name__}",
+            do="truefill.load_config(path)",
+        )
+    arrays = _split_of(config, split)
+    return make_environment(config, arrays, "train"), arrays
 
 
 def _split_of(config: Config, name: str) -> SplitArrays:
     if name == "test":
         raise SealedTestError("the test split is sealed", do="use train or validation")
+    if name not in get_args(OpenSplit):
+        raise UsageError(f"no split is called {name!r}", do="use train or validation")
     built = build_dataset(config)
     return to_arrays(
         name,
@@ -79,6 +145,7 @@ def _split_of(config: Config, name: str) -> SplitArrays:
         feature_names=[feature["name"] for feature in built.lineage["features"]],
         session=Session.from_dict(built.lineage["session"]),
         interval_s=built.lineage["interval_s"],
+        market_columns=built.lineage["market_columns"],
     )
 
 

@@ -53,8 +53,9 @@ def assess(
     }
     agent = seeds[chosen]
     traces = {f"seed-{seed}": trace for seed, trace in seeds.items()}
-    traces.update(_baselines(config, env, split, agent))
-    draws, traces[RANDOM] = _random(config, env, split, agent)
+    together = _together(config, env, split)
+    traces.update(_baselines(config, together, split, agent))
+    draws, traces[RANDOM] = _random(config, together, split, agent)
     metrics = {name: _measure(config, name, trace) for name, trace in traces.items()}
     me = f"seed-{chosen}"
     gates = check_gates(metrics[me], _gates_config(config), rows=rows)
@@ -151,6 +152,15 @@ def _from(orders: OrderList, first: int) -> OrderList:
     """Orders of bars ``first`` .. T, with holds before them."""
     head = ((first, 0), (0, 0))
     return OrderList(np.pad(orders.kind, head), np.pad(orders.value, head))
+
+
+def _together(config: Config, env: Environment, split: SplitArrays) -> Environment:
+    """The market of the baselines: one account over all symbols, also where the agent trades one
+    symbol at a time."""
+    if env.arrays.pool is None:
+        return env
+    settings = config.env.model_copy(update={"episode_symbols": "all"})
+    return make_environment(config.model_copy(update={"env": settings}), split, "backtest")
 
 
 def _replay(orders: list[OrderList], env: Environment, split: SplitArrays) -> list[Trace]:

@@ -138,23 +138,30 @@ def costs_facts(run: Run, split: str) -> list[tuple[str, str]]:
         ("Fees, spread and slippage paid", f"{money(own['total_cost'])}, "
          f"{percent(own['total_cost'] / start)} of starting equity"),
         ("Per closed trade", money(own["total_cost"] / trades)),
-        ("Financing paid", money(own["total_financing"])),
+        ("Interest, borrow fees and funding paid", money(own["total_financing"])),
         ("Net profit after all of it", money(own["net_return"] * start)),
     ]  # fmt: skip
 
 
 def rates_facts(run: Run) -> list[tuple[str, str]]:
-    """What one trade costs by the config, and the share of each part."""
-    market = run.config.market
+    """What one trade costs by the config, from the cheapest symbol to the dearest, and the share of
+    each part where all symbols cost the same."""
+    rules = [run.config.market.rules_for(symbol) for symbol in run.lineage["symbols"]]
     parts = {
-        "Fee": market.fee_bps,
-        "Half spread": market.half_spread_bps,
-        "Slippage": market.slippage_bps,
+        "Fee": sorted({r.fee_bps for r in rules}),
+        "Half spread": sorted({r.half_spread_bps for r in rules}),
+        "Slippage": sorted({r.slippage_bps for r in rules}),
     }
-    total = sum(parts.values())
+    same = all(len(found) == 1 for found in parts.values())
+    total = sum(found[0] for found in parts.values()) if same else 0.0
     return [
-        (name, f"{rate:g} bps" + (f", {rate / total:.0%} of a trade's cost" if total else ""))
-        for name, rate in parts.items()
+        (
+            name,
+            f"{found[0]:g} bps" + (f", {found[0] / total:.0%} of a trade's cost" if total else "")
+            if len(found) == 1
+            else f"{found[0]:g} to {found[-1]:g} bps by symbol",
+        )
+        for name, found in parts.items()
     ]
 
 
@@ -184,7 +191,7 @@ def lineage_facts(run: Run) -> Row:
     ]
     dropped = [
         (key.replace("_", " "), count(rows[key]))
-        for key in ("read", "outside_session", "outside_splits", "dropped_warmup", "dropped_stale")
+        for key in ("read", "outside_session", "outside_splits", "dropped_warmup", "no_trade_stale")
     ]
     features = [
         {

@@ -28,6 +28,22 @@ LABELS = {
     "seeds": "Seeds",
     "contamination": "Clean test split",
 }
+STATUSES = {
+    1: "filled",
+    9: "filled in part: room or volume ran out",
+    2: "nothing to change",
+    3: "held back by the minimum holding time",
+    4: "cancelled on a no-trade bar",
+    8: "cancelled, the symbol had no bar",
+    5: "overtaken by a stop, target or margin call",
+    6: "below lot or minimum",
+    7: "no room within leverage",
+    10: "no volume left",
+    11: "bars waited for the price",
+    12: "expired with the session",
+    13: "cancelled",
+}
+"""What became of orders, by ``OrderStatus`` (not imported: a report needs no market); 0 is none."""
 MARKS: dict[bool | None, str] = {True: "pass", False: "fail", None: "unknown"}
 FRACTION_GATES = {"min_return", "max_drawdown", "min_win_rate"}
 

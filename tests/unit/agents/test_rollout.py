@@ -109,6 +109,23 @@ def test_a_rollout_records_what_happened() -> None:
     assert not np.array_equal(rows.observation.values[6], rows.observation.values[5])
 
 
+def test_an_action_for_the_whole_account_has_its_own_size() -> None:
+    """Two symbols, long and short logits, cash: five values, and the noise of five."""
+    action = {"kind": "portfolio_weights", "params": {"long_short": True}}
+    keys = {**KEYS, "market.no_trade_band": 0.05, "env.action": action}
+    env, network, _, _, rows, stats = played(keys, kind="portfolio_weights")
+    assert env.spec.action_size == 5
+    assert rows.action.shape == (12, 5, 8)
+    assert rows.action.dtype == jnp.float32
+    assert int(stats.illegal) == 0
+    out, _ = network(rows.observation.values[0], None)
+    assert out.shape == (5, 8)
+    noise = (np.asarray(rows.action) - np.asarray(out)[None]) / np.exp(network.log_std)[:, None]
+    assert len(np.unique(noise.round(5))) > 450
+    wanted = jax.scipy.stats.norm.logpdf(rows.action[0], out, jnp.exp(network.log_std)[:, None])
+    np.testing.assert_allclose(rows.log_prob[0], wanted.sum(axis=0), rtol=1e-5)
+
+
 def test_the_final_value_is_that_of_the_state_before_the_reset() -> None:
     env, network, _, _, rows, _ = played(KEYS)
     state = episodes.reset(env.spec, env.arrays, jnp.arange(8, dtype=jnp.int32))

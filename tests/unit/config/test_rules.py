@@ -11,6 +11,7 @@ from config_cases import base_tree, put
 from truefill.config.load import parse_config
 from truefill.core.errors import ConfigError
 
+GEARED = {"max_leverage": 3.0, "max_weight": 3.0, "maintenance_margin": 0.2}
 # key to set, value, what the message must say
 WRONG: list[tuple[str, Any, str]] = [
     # misspelt keys, at every depth
@@ -71,6 +72,66 @@ WRONG: list[tuple[str, Any, str]] = [
     ("market.stop_loss", 1.0, "can never be hit by a long"),
     ("market.trailing_stop", {}, "trailing_stop needs distance or activation"),
     ("market.atr_stops", {"stop_min": 0.2, "stop_max": 0.1}, "min must not exceed max"),
+    # classes and symbols
+    ("market.symbols", {"A": {"max_weigth": 1}}, "unknown key 'market.symbols.A.max_weigth'"),
+    ("market.clases", {}, "Did you mean 'classes'"),
+    ("market.classes", {"coin": {"fee_bps": 5}}, "classes.coin has no symbol"),
+    (
+        "market",
+        {"classes": {"crypto": {}}, "symbols": {"A": {"asset_class": "cryto"}}},
+        "symbols.A.asset_class 'cryto' is not in classes. Did you mean 'crypto'",
+    ),
+    ("market.symbols", {"A": {"max_weight": 2.0}}, "symbols.A.max_weight exceeds max_leverage"),
+    (
+        "market",
+        {"classes": {"c": {"max_weight": 2.0}}, "symbols": {"A": {"asset_class": "c"}}},
+        "classes.c.max_weight exceeds max_leverage",
+    ),
+    (
+        "market",
+        {**GEARED, "symbols": {"A": {"max_weight": 2.0, "allow_leverage": False}}},
+        "max_weight 2 needs leverage, and allow_leverage is false",
+    ),
+    (
+        "market",
+        {
+            **GEARED,
+            "classes": {"c": {"allow_leverage": False}},
+            "symbols": {"A": {"asset_class": "c", "max_weight": 2.0}},
+        },
+        "symbols.A.max_weight 2 needs leverage, which classes.c does not allow",
+    ),
+    ("market.symbols", {"A": {"contract_multiplier": 0}}, "contract_multiplier"),
+    ("market.symbols", {"A": {"spread_multiplier": 0}}, "spread_multiplier"),
+    ("market.symbols", {"A": {"liquidity_multiplier": 0}}, "liquidity_multiplier"),
+    ("market.declared_volume", 0, "declared_volume"),
+    ("market.maker_fee_bps", -1, "market.maker_fee_bps"),
+    ("market.fill_buffer_bps", -1, "market.fill_buffer_bps"),
+    # the session's end
+    ("market.max_leverage_at_close", 1.1, "max_leverage_at_close exceeds max_leverage"),
+    ("market.max_weight_at_close", 1.1, "max_weight_at_close exceeds max_weight"),
+    (
+        "market.symbols",
+        {"A": {"max_weight": 0.4, "max_weight_at_close": 0.5}},
+        "symbols.A: max_weight_at_close 0.5 exceeds its max_weight 0.4",
+    ),
+    (
+        "market",
+        {
+            "classes": {"c": {"max_weight_at_close": 0.5}},
+            "symbols": {"A": {"asset_class": "c", "max_weight": 0.4}},
+        },
+        "symbols.A: max_weight_at_close 0.5 exceeds its max_weight 0.4",
+    ),
+    # participation and windows
+    ("market.participation", {}, "participation needs impact_bps or max_share"),
+    ("market.participation", {"max_share": 0.0}, "max_share"),
+    ("market.participation", {"max_share": 1.5}, "max_share"),
+    ("market.participation", {"impact_bps": 10, "exponent": 0}, "exponent"),
+    ("market.no_trade", [{"start": "17:00"}], "'market.no_trade.0.end' is missing"),
+    ("market.no_trade", [{"start": "17:00", "end": "5 pm"}], "is not a time of day"),
+    ("market.no_trade", [{"start": "17:00", "end": "18:00", "timezone": "Bogota"}], "IANA"),
+    ("market.no_trade", [{"start": "17:00", "end": "18:00", "days": []}], "days"),
     ("agent.ppo.minibatch", 1_000, "does not divide the rollout 512 x 64 = 32768"),
     ("agent.ppo.block", 48, "block 48 does not divide minibatch"),
     ("agent.ppo", {"num_envs": 32, "num_steps": 64, "minibatch": 2048}, "does not divide num_envs"),
@@ -106,6 +167,25 @@ RIGHT: list[tuple[str, Any]] = [
     ("market", {"max_leverage": 2.0, "maintenance_margin": 0.49}),
     ("market", {"min_hold_bars": 5, "max_hold_bars": 5}),
     ("market", {"stop_loss": 1.0, "allow_short": True}),
+    ("market", {"stop_loss": 1.0, "symbols": {"A": {"allow_short": True}}}),
+    ("market", {"classes": {"c": {"fee_bps": 5}}, "symbols": {"A": {"asset_class": "c"}}}),
+    ("market.symbols", {"A": {"max_weight": 1.0}}),
+    ("market.symbols", {"A": {"max_weight": 1.0, "allow_leverage": False}}),
+    (
+        "market",
+        {
+            **GEARED,
+            "classes": {"c": {"allow_leverage": False}},
+            "symbols": {"A": {"asset_class": "c", "max_weight": 2.0, "allow_leverage": True}},
+        },
+    ),
+    ("market.max_leverage_at_close", 1.0),
+    ("market.max_weight_at_close", 0.0),
+    ("market.symbols", {"A": {"max_weight": 0.5, "max_weight_at_close": 0.5}}),
+    ("market", {"max_weight_at_close": 0.5, "symbols": {"A": {"max_weight": 0.4}}}),
+    ("market.participation", {"max_share": 1.0}),
+    ("market.participation", {"impact_bps": 100}),
+    ("market.no_trade", [{"start": "17:00", "end": "17:00", "days": ["sat"]}]),
     ("data.splits.train.end", "2020-09-01"),
     ("env.window_bars", 2_000),
     ("training.eval_every_steps", 2_000_000),
@@ -121,3 +201,22 @@ def test_what_just_fits_is_accepted(key: str, value: Any) -> None:
     tree = base_tree()
     put(tree, key, value)
     assert parse_config(yaml.safe_load(yaml.safe_dump(tree))).name == "small"
+
+
+def test_a_symbol_speaks_before_its_class_and_its_class_before_the_market() -> None:
+    tree = base_tree()
+    tree["market"] = {
+        **GEARED, "fee_bps": 10, "slippage_bps": 3, "half_spread_bps": 2, "allow_short": True,
+        "classes": {"c": {"fee_bps": 20, "slippage_bps": 6, "maker_fee_bps": 1,
+                          "allow_short": False, "allow_leverage": False, "spread_multiplier": 3}},
+        "symbols": {"A": {"asset_class": "c", "fee_bps": 30, "liquidity_multiplier": 0.5},
+                    "B": {"contract_multiplier": 50, "derivative": True}},
+    }  # fmt: skip
+    market = parse_config(tree).market
+    a, b, other = (market.rules_for(symbol) for symbol in ("A", "B", "C"))
+    assert (a.fee_bps, a.slippage_bps, a.half_spread_bps, a.maker_fee_bps) == (30, 6, 6, 1)
+    assert (a.allow_short, a.max_weight, a.liquidity_multiplier) == (False, 1.0, 0.5)
+    assert (b.fee_bps, b.maker_fee_bps, b.max_weight, b.allow_short) == (10, 10, 3.0, True)
+    assert (b.contract_multiplier, b.derivative, other.derivative) == (50, True, False)
+    assert other == market.rules_for("D")
+    assert other.max_weight_at_close is other.declared_volume is None

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_cases import START_S, config_of, parquet_bars, walk
+from data_cases import ROW_ENDS, START_S, config_of, parquet_bars, walk
 from truefill.core.errors import SealedTestError, UsageError
 from truefill.core.fingerprint import sha256_file
 from truefill.data.dataset import TestPermit, load_lineage, load_split, open_test, write_dataset
@@ -135,6 +135,7 @@ def test_rows_are_counted_to_the_last(tmp_path: Path) -> None:
     session = {"days": ["mon", "tue", "wed", "thu", "fri"], "start": "08:00", "end": "20:00"}
     bars = parquet_bars(tmp_path, walk(600))
     rows = build_dataset(config_of({"bars": [bars], "session": session})).lineage["rows"]
-    assert rows["read"] == 600 == sum(v for k, v in rows.items() if k != "read")
+    assert rows["read"] == 600 == sum(rows[key] for key in ROW_ENDS)
+    assert set(rows) == {"read", "no_trade_stale", *ROW_ENDS}
     assert rows["outside_session"] > 0 and rows["outside_splits"] > 0
     assert rows["dropped_warmup"] == 3 + 35  # Wilder's 3-bar seed is below 1e-6 after 35 more

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from typing import Any
+
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,9 +16,15 @@ import truefill
 from config_cases import base_tree, put
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
-from truefill.core.errors import SealedTestError
+from truefill.core.errors import SealedTestError, UsageError
 from truefill.env import episodes
 from truefill.env.gym_view import MarketVectorEnv
+
+
+@partial(jax.jit, static_argnames="spec")
+def step(arrays: Any, state: Any, action: Any, start: Any, *, spec: Any) -> Any:
+    """One bar as training takes it."""
+    return episodes.step(spec, arrays, state, action, start)
 
 
 def small(**changes: object) -> Config:
@@ -75,11 +86,15 @@ def test_a_flat_agent_earns_nothing(env: MarketVectorEnv) -> None:
 
 def test_it_steps_as_training_does(env: MarketVectorEnv) -> None:
     env.reset(seed=4)
-    assert env._state is not None
-    state, action = env._state, np.asarray([1, 0, 1])
-    _, done = episodes.advance(env._spec, env._arrays, state, jnp.asarray(action)[:, None])
-    _, reward, *_ = env.step(action)
-    np.testing.assert_allclose(reward, np.asarray(done.reward), rtol=1e-6)
+    assert env._running is not None
+    state, action, start = env._running.state, np.asarray([1, 0, 1]), jnp.asarray([50, 60, 70])
+    for _ in range(7):
+        state, done = step(env._arrays, state, jnp.asarray(action)[:, None], start, spec=env._spec)
+        _, reward, terminated, truncated, _ = env.step(action)
+        assert reward.tobytes() == np.asarray(done.reward).tobytes()
+        assert terminated.tolist() == done.terminated.tolist()
+        assert truncated.tolist() == done.truncated.tolist()
+    assert truncated.all()
 
 
 def test_masks_and_continuous_actions() -> None:
@@ -102,4 +117,21 @@ def test_step_before_reset_and_the_sealed_split() -> None:
     with pytest.raises(gymnasium.error.ResetNeeded):
         truefill.make_env(config, num_envs=2).step(np.zeros(2, int))
     with pytest.raises(SealedTestError, match="sealed"):
-        truefill.make_env(config, "test")  # type: ignore[arg-type]
+        truefill.make_env(config, "test")
+    with pytest.raises(UsageError, match="no split is called 'tset'"):
+        truefill.make_env(config, "tset")
+    with pytest.raises(UsageError, match="no kind is called 'gym'"):
+        truefill.make_env(config, kind="gym")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="takes a Config or its path, not dict"):
+        truefill.make_env({})  # type: ignore[call-overload]
+
+
+def test_without_stable_baselines3_the_error_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("stable_baselines3", "stable_baselines3.common.vec_env"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "truefill.env.sb3_view", raising=False)
+    with pytest.raises(UsageError, match="the extra 'sb3' is not installed") as caught:
+        truefill.make_env(small(), kind="sb3")
+    assert caught.value.do == "pip install 'truefill[sb3]'"

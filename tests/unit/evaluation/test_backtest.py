@@ -2,78 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
 
-from env_cases import NO_COSTS, config_of, random_split, split_of
+from env_cases import config_of
 from truefill.core.errors import PolicyError
 from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import (
-    TRADES,
     Trace,
     backtest,
-    closed_trades,
     replay_equity,
     replay_orders,
 )
-from truefill.market.types import Array, ExitReason, Leg, OrderKind
-
-CONTRACT = "c" * 64
-WINDOW, LAG, BARS = 3, 2, 120
-COSTS = {"market.fee_bps": 7, "market.half_spread_bps": 3, "market.slippage_bps": 2,
-         "market.interest_rate_annual": 0.5, "market.borrow_rate_annual": 0.4}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TableOfActions:
-    """Looks its action up by the bar's number, which is the last feature of the window.
-
-    ``decide`` returns [S, N] and refuses (with NaN) a window that does not end at the bar.
-    """
-
-    parameters: dict[str, Array]
-    contract_sha256: str = CONTRACT
-
-    @staticmethod
-    def decide(parameters: dict[str, Array], values: Array, legal: Array | None) -> Array:
-        rows = values[: parameters["offsets"].shape[0]]
-        bar = rows[-1].astype(jnp.int32)
-        table = parameters["table"]
-        action = table[bar].T
-        right = jnp.all(rows == rows[-1] + parameters["offsets"][:, None], axis=0)
-        return jnp.where(right, action, jnp.asarray(99, action.dtype))
-
-
-def numbered(split: SplitArrays) -> np.ndarray:
-    """Features [T, S, 1] that hold the bar's number."""
-    bars, symbols = split.close.shape
-    return np.broadcast_to(np.arange(bars, dtype=np.float32)[:, None, None], (bars, symbols, 1))
-
-
-def market(seed: int, bars: int = BARS) -> SplitArrays:
-    """Two symbols with gaps and masked bars, features that count bars."""
-    base = random_split(seed, bars=bars, masked=0.15)
-    return split_of(
-        base.close, opens=base.open, wick=0.01, features=numbered(base), present=base.present
-    )
-
-
-def env_of(split: SplitArrays, keys: dict[str, Any], **scenarios: Any) -> Environment:
-    base = {"market.allow_short": True, "market.max_leverage": 2.0, "market.max_weight": 2.0,
-            "env.window_bars": WINDOW, "market.decision_lag": LAG, **COSTS}  # fmt: skip
-    return make_environment(config_of({**base, **keys}), split, "backtest", **scenarios)
-
-
-def policy_of(actions: np.ndarray, window: int = WINDOW, symbols: int = 2) -> TableOfActions:
-    """``actions`` [T, S]."""
-    offsets = np.repeat(np.arange(1 - window, 1, dtype=np.float32), symbols)
-    return TableOfActions({"table": jnp.asarray(actions), "offsets": jnp.asarray(offsets)})
+from truefill.market.replay import replay
+from truefill.market.types import Account, OrderKind, Orders, Route
+from unit.evaluation.backtest_cases import (
+    BARS,
+    CONTRACT,
+    DECODERS,
+    EVERYTHING,
+    LAG,
+    WINDOW,
+    busy,
+    drawn,
+    env_of,
+    market,
+    policy_of,
+)
 
 
 def same_bits(a: Trace, b: Trace) -> None:
@@ -86,22 +49,6 @@ def same_bits(a: Trace, b: Trace) -> None:
             assert one.equals(two), field.name
         else:
             assert one == two, field.name
-
-
-DECODERS = {
-    "short_flat_long": {"env.action": {"kind": "short_flat_long", "params": {"size": 0.7}},
-                        "market.stop_loss": 0.05, "market.take_profit": 0.08,
-                        "market.min_hold_bars": 2},
-    "target_weight": {"env.action": {"kind": "target_weight"}, "market.no_trade_band": 0.05,
-                      "market.atr_stops": {}, "market.decision_interval_bars": 3},
-}  # fmt: skip
-
-
-def drawn(kind: str, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    if kind == "short_flat_long":
-        return rng.integers(0, 3, (BARS, 2)).astype(np.int32)
-    return rng.uniform(-1.2, 1.2, (BARS, 2)).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", DECODERS)
@@ -159,121 +106,81 @@ def test_another_contract_is_refused() -> None:
         backtest(policy_of(drawn("short_flat_long", 0)), env, split, "d" * 64)
 
 
-# ---- trades
-
-
-def replayed(
-    closes: list[float], orders: list[tuple[OrderKind, float]], **keys: Any
-) -> tuple[Trace, SplitArrays]:
-    """One symbol, lag 1, window 1, free of costs unless ``keys`` say otherwise; each bar opens at
-    the last close, so an order of row t fills at closes[t]."""
-    split = split_of(closes)
-    base = {"market.allow_short": True, "market.max_leverage": 3.0, "market.max_weight": 3.0,
-            "market.maintenance_margin": 0.0, **NO_COSTS}  # fmt: skip
-    named = {key.replace("__", "."): value for key, value in keys.items()}
-    env = make_environment(config_of({**base, **named}), split, "backtest")
-    kind = np.zeros((1, len(closes), 1), np.int32)
-    value = np.zeros((1, len(closes), 1))
-    for t, (k, v) in enumerate(orders):
-        kind[0, t, 0], value[0, t, 0] = k, v
-    return replay_orders(kind, value, env, split)[0], split
-
-
-HOLD = (OrderKind.HOLD, 0.0)
-
-
-def units(value: float) -> tuple[OrderKind, float]:
-    return (OrderKind.UNITS, value)
-
-
-@pytest.mark.parametrize("kind", DECODERS)
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_profits_of_trades_are_the_change_of_equity(kind: str, seed: int) -> None:
-    """Flat at the end: every cent is in a closed trade, interest and borrow fees included."""
-    base = market(seed)
-    last = np.ones_like(base.present)
-    last[:-8] = base.present[:-8]
-    split = split_of(base.close, opens=base.open, wick=0.01, features=numbered(base), present=last)
-    keys = {**DECODERS[kind], "market.min_hold_bars": 0, "market.decision_interval_bars": 1}
-    actions = drawn(kind, seed)
-    actions[-8:] = 1 if kind == "short_flat_long" else 0.0
-    [trace] = backtest(policy_of(actions), env_of(split, keys), split, CONTRACT)
-    assert not trace.weights[-1].any()
-    assert trace.financing.sum() > 0.0
-    earned = trace.trades["net_profit"].sum()
-    assert earned == pytest.approx(trace.equity[-1] - trace.equity[0], rel=1e-9)
-
-
-def test_an_open_position_is_the_rest_of_the_change_of_equity() -> None:
-    closes = [100.0, 100.0, 110.0, 120.0, 90.0, 95.0]
-    trace, _ = replayed(closes, [units(10.0), HOLD, units(0.0), units(-5.0)])
-    assert trace.trades["net_profit"].to_list() == pytest.approx([100.0])
-    assert trace.equity[-1] - trace.equity[0] == pytest.approx(100.0 + 5.0 * (120.0 - 95.0))
-
-
-def test_a_reversal_is_two_trades() -> None:
-    closes = [100.0, 100.0, 110.0, 120.0, 90.0, 90.0]
-    orders = [units(10.0), HOLD, units(-4.0), HOLD, units(0.0)]
-    trace, split = replayed(closes, orders, market__fee_bps=100)
-    first, second = trace.trades.rows(named=True)
-    at = [stamp * 1_000_000 for stamp in split.timestamps_s]
-    stamps = trace.trades.select(pl.col("entry_time", "exit_time").dt.epoch("us")).rows()
-    assert stamps == [(at[1], at[3]), (at[3], at[5])]
-    assert (first["side"], first["units"], first["entry_price"], first["exit_price"]) == (
-        1, 10.0, 100.0, 110.0,
-    )  # fmt: skip
-    assert (second["side"], second["units"]) == (-1, pytest.approx(4.0))
-    assert (second["entry_price"], second["exit_price"]) == (110.0, 90.0)
-    assert [first["bars_held"], second["bars_held"]] == [2, 2]
-    assert [first["reason"], second["reason"]] == ["order", "order"]
-    # each trade pays its own part of the reversal's fee: 1 % of 10 x 110, and of 4 x 110
-    assert first["net_profit"] == pytest.approx(100.0 - 10.0 - 11.0)
-    assert second["net_profit"] == pytest.approx(80.0 - 4.4 - 3.6)
-    assert first["return"] == pytest.approx(79.0 / 1_000.0)
-    assert second["return"] == pytest.approx(72.0 / 440.0)
-
-
-def test_adding_averages_the_entry_price_and_reducing_keeps_it() -> None:
-    closes = [100.0, 110.0, 130.0, 130.0, 120.0, 120.0]
-    orders = [units(10.0), units(30.0), units(15.0), units(0.0)]
-    trace, _ = replayed(closes, orders)
-    [trade] = trace.trades.rows(named=True)
-    assert trade["entry_price"] == pytest.approx((10.0 * 100.0 + 20.0 * 110.0) / 30.0)
-    assert trade["exit_price"] == pytest.approx(130.0)
-    assert trade["units"] == pytest.approx(15.0)
-    profit = 15.0 * 130.0 + 15.0 * 130.0 - 10.0 * 100.0 - 20.0 * 110.0
-    assert trade["net_profit"] == pytest.approx(profit)
-    assert trade["return"] == pytest.approx(profit / 3_200.0)
-    assert trade["bars_held"] == 3
-
-
-def test_a_stop_and_a_new_entry_are_separate_trades() -> None:
-    closes = [100.0, 100.0, 80.0, 80.0, 88.0, 88.0]
-    orders = [units(10.0), HOLD, units(5.0), HOLD, units(0.0)]
-    trace, _ = replayed(closes, orders, market__stop_loss=0.1)
-    assert trace.trades["reason"].to_list() == ["stop_loss", "order"]
-    assert trace.trades["exit_price"].to_list() == pytest.approx([90.0, 88.0])
-    assert trace.trades["entry_price"].to_list() == pytest.approx([100.0, 80.0])
-    assert trace.trades["net_profit"].to_list() == pytest.approx([-100.0, 40.0])
-    assert trace.equity[-1] - trace.equity[0] == pytest.approx(-60.0)
-
-
-def test_trades_of_all_symbols_are_in_order_of_exit() -> None:
-    split = market(5)
+@pytest.mark.parametrize("call", ["backtest", "replay_orders", "replay_equity"])
+def test_a_soft_market_is_refused(call: str) -> None:
+    split = market(0)
     env = env_of(split, DECODERS["short_flat_long"])
-    [trace] = backtest(policy_of(drawn("short_flat_long", 5)), env, split, CONTRACT)
-    assert trace.trades["exit_time"].is_sorted()
-    assert set(trace.trades["symbol"]) == {"S0", "S1"}
-    assert (trace.trades["exit_time"] >= trace.trades["entry_time"]).all()
-    assert set(trace.trades["side"]) == {-1, 1}
-    assert (trace.trades["units"] > 0.0).all()
+    kind, value = np.zeros((1, BARS, 2), np.int32), np.zeros((1, BARS, 2))
+    policy = policy_of(drawn("short_flat_long", 0))
+    calls: dict[str, Callable[[Environment], Any]] = {
+        "backtest": lambda env: backtest(policy, env, split, CONTRACT),
+        "replay_orders": lambda env: replay_orders(kind, value, env, split),
+        "replay_equity": lambda env: replay_equity(kind, value, env),
+    }
+    calls[call](env)
+    soft = env.arrays.market._replace(temperature=jnp.asarray(0.1))
+    melted = replace(env, arrays=env.arrays._replace(market=soft))
+    with pytest.raises(PolicyError, match="soft fills are for gradients only"):
+        calls[call](melted)
 
 
-def test_no_trades_is_an_empty_table_of_the_same_shape() -> None:
-    trace, split = replayed([100.0] * 4, [HOLD])
-    assert trace.trades.height == 0
-    assert dict(trace.trades.schema) == TRADES
-    assert trace.cost.sum() == 0.0
-    nothing = Leg(*(np.zeros((3, 1)) for _ in Leg._fields))
-    assert closed_trades((nothing,), split, 0).schema == trace.trades.schema
-    assert ExitReason.NONE == 0
+@pytest.mark.parametrize("seed", [1, 2])
+def test_with_everything_on_the_columns_of_a_trace_are_where_the_cash_went(seed: int) -> None:
+    split, rng = busy(seed), np.random.default_rng(seed + 100)
+    env = make_environment(config_of(EVERYTHING), split, "backtest", routes=True)
+    shape = (3, *split.close.shape)
+    kind = rng.choice([*[OrderKind.HOLD] * 4, *OrderKind], shape).astype(np.int32)
+    value = rng.uniform(-1.0, 1.0, shape)
+    value = np.where(kind == OrderKind.UNITS, 30.0 * value, value)
+    value = np.where(kind == OrderKind.NOTIONAL, 8_000.0 * value, value)
+    route = Route(
+        rng.integers(0, 4, shape).astype(np.int32),
+        split.close * np.exp(rng.normal(0.0, 0.01, shape)),
+        rng.random(shape) < 0.5,
+    )
+    traces = replay_orders(kind, value, env, split, route)
+    rows = jax.tree.map(
+        lambda x: jnp.asarray(np.swapaxes(x, 0, 1)[:-1]), Orders(kind, value, route)
+    )
+    account, result = replay(env.arrays.bars, env.arrays.market, rows, lag=2)
+    legs = result.legs
+    assert len(legs) == 5 and env.spec.first_bar == 0
+    for n, trace in enumerate(traces):
+        cash = np.asarray(account.cash)[:, n]
+        lifted = np.cumsum(np.asarray(result.written_off)[:, n])
+        traded = sum(
+            (-np.sign(leg.units[:, n]) * leg.notional[:, n] - leg.fee[:, n]).sum(-1) for leg in legs
+        )
+        moved = np.cumsum(traded - trace.financing[1:] + trace.dividends[1:])
+        np.testing.assert_allclose(cash, trace.equity[0] + moved + lifted, rtol=1e-9)
+        bar_of = {stamp: t for t, stamp in enumerate(split.timestamps_s[1:] * 1_000_000)}
+        profit = np.zeros(len(cash))
+        stamps = trace.trades["exit_time"].dt.epoch("us").to_list()
+        for stamp, earned in zip(stamps, trace.trades["net_profit"], strict=True):
+            profit[bar_of[stamp]] += earned
+        flow = np.asarray(account.flow)[:, n].sum(-1)
+        held = np.asarray(account.units)[:-1, n, 0] > 0.0  # S1 is a derivative, bears no interest
+        borne = np.concatenate([[False], held])
+        unborne = np.cumsum(np.where(borne, 0.0, np.asarray(result.interest)[:, n]))
+        expected = trace.equity[0] + np.cumsum(profit) + flow + lifted - unborne
+        np.testing.assert_allclose(cash, expected, rtol=1e-9, atol=1e-6)
+    seen = set().union(*(trace.trades["reason"].unique().to_list() for trace in traces))
+    assert {"order", "gap_stop", "take_profit", "stop_loss", "delisted"} <= seen
+    assert np.any(result.at_cap.units)
+    assert sum(trace.resolved for trace in traces) > 0
+    assert all(trace.financing.any() and trace.dividends.any() for trace in traces)
+    units_match(traces, account, split)
+
+
+def units_match(traces: list[Trace], account: Account, split: SplitArrays) -> None:
+    """Every trade that ends has the side and age that the account had."""
+    for n, trace in enumerate(traces):
+        assert trace.trades.height > 40
+        units = np.asarray(account.units)[:, n]
+        at = {stamp: t for t, stamp in enumerate(split.timestamps_s[1:] * 1_000_000)}
+        for row in trace.trades.iter_rows(named=True):
+            s = split.symbols.index(row["symbol"])
+            entry, leave = (at[round(row[k].timestamp()) * 1_000_000]
+                            for k in ("entry_time", "exit_time"))  # fmt: skip
+            between = units[entry:leave, s]
+            assert np.all(np.sign(between) == row["side"]), row

@@ -1,8 +1,7 @@
-"""Building a whole dataset: dead features by name, warm-up, staleness, real bars."""
+"""Building a whole dataset: dead features by name, warm-up, real bars."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_cases import FEATURES, config_of, parquet_bars, walk
+from data_cases import FEATURES, ROW_ENDS, config_of, event_file, extra_bars, parquet_bars, walk
 from truefill.core.errors import ConfigError, DataError
 from truefill.features.build import build_dataset, inspect_inputs
 
@@ -19,10 +18,6 @@ RETURN = FEATURES[0]
 
 def column(name: str, **options: Any) -> dict[str, Any]:
     return {"name": name, "calculator": "column", "params": {"column": name}, **options}
-
-
-def extra_bars(folder: Path, **columns: Any) -> dict[str, Any]:
-    return {"bars": [parquet_bars(folder, walk(480).with_columns(**columns))]}
 
 
 @pytest.mark.parametrize("normalizer", ["none", "zscore"])
@@ -92,31 +87,12 @@ def test_an_empty_split_says_what_dates_there_are(tmp_path: Path) -> None:
     assert (caught.value.rule, caught.value.where) == ("empty_split", "data.splits.test")
 
 
-def series_entry(folder: Path, days: list[int]) -> dict[str, Any]:
-    start = walk(1)["timestamp"][0] - timedelta(days=10)
-    values = np.random.default_rng(4).standard_normal(len(days)).cumsum() + 20.0
-    pl.DataFrame(
-        {"timestamp": [start + timedelta(days=d) for d in days], "v": values}
-    ).write_parquet(folder / "s.parquet")
-    return {
-        "path": str(folder / "s.parquet"), "columns": {"v": "m"},
-        "publication_lag": "1d", "max_staleness": "2d",
-    }  # fmt: skip
-
-
-def test_stale_rows_are_dropped_and_counted_apart_from_the_warmup(tmp_path: Path) -> None:
-    days = [d for d in range(40) if not 13 <= d <= 15]  # day 10 is 1 January
-    data = {**extra_bars(tmp_path), "series": [series_entry(tmp_path, days)]}
-    change = {"name": "m_change", "calculator": "macro_pct_change", "params": {"series": "m"}}
-    built = build_dataset(config_of(data, [*FEATURES, change]))
-    rows = built.lineage["rows"]
-    # Day 12's value is published at the start of day 13 and counts until the start of day 15;
-    # day 16's is published at the start of day 17. Bars that close strictly between have none.
-    stale = (17 - 15) * 24 - 1
-    assert (rows["dropped_stale"], rows["dropped_warmup"]) == (stale, 38)
-    assert built.lineage["stale_or_unjoined"] == {"m_change": stale}
-    seconds = built.tables["train"]["timestamp"].dt.epoch("s").to_numpy()
-    assert (np.diff(seconds) > 3_600).sum() == 1
+@pytest.mark.parametrize("name", ["close", "no_trade", "funding"])
+def test_a_feature_never_takes_the_place_of_a_column(tmp_path: Path, name: str) -> None:
+    data = {**extra_bars(tmp_path), "events": [event_file(tmp_path, "funding", {9: 0.01},
+                                                          symbol="X")]}  # fmt: skip
+    with pytest.raises(ConfigError, match=f"'{name}' is a column of the bars already"):
+        build_dataset(config_of(data, [{**RETURN, "name": name}]))
 
 
 def test_atr_is_there_when_the_market_needs_it_and_lengthens_the_warmup(tmp_path: Path) -> None:
@@ -198,6 +174,6 @@ def test_real_usdcop_bars_with_macro(shared_data: Path) -> None:
         },
     }
     rows = build_dataset(config_of(data, USDCOP)).lineage["rows"]
-    assert rows["read"] == 59_338 == sum(v for k, v in rows.items() if k != "read")
-    assert rows["outside_session"] == 277 and rows["dropped_stale"] == 60
+    assert rows["read"] == 59_338 == sum(rows[k] for k in ROW_ENDS)
+    assert rows["outside_session"] == 277 and rows["no_trade_stale"] == 60
     assert rows["train"] > 35_000 and rows["validation"] > 7_500 and rows["test"] > 7_000

@@ -173,10 +173,16 @@ def test_decision_interval_looks_at_when_the_order_was_decided() -> None:
     assert [played.bar(t).units for t in range(1, 6)] == [0.0, 1.0, 1.0, 3.0, 3.0]
 
 
-@pytest.mark.parametrize("state", [BarState.MASKED, BarState.NO_TRADE])
-def test_order_on_an_untradable_bar_is_cancelled(state: BarState) -> None:
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (BarState.MASKED, OrderStatus.MASKED),
+        (BarState.NO_TRADE, OrderStatus.NOT_TRADABLE),
+    ],
+)
+def test_order_on_an_untradable_bar_is_cancelled(state: BarState, status: OrderStatus) -> None:
     played = play(UP, [units(1.0)], state=[2, state, 2, 2])
-    assert played.bar(1).status == OrderStatus.NOT_TRADABLE
+    assert played.bar(1).status == status
     assert all(played.bar(t).units == 0.0 for t in (1, 2, 3))
 
 

@@ -92,10 +92,19 @@ def test_at_leverage_one_everything_buys_what_cash_pays_for() -> None:
     assert bar.units == close_to(1_000.0 / (100.0 * (1.0 + 1.02 * 1.01 - 1.0)))
     assert bar.cash == close_to(1_000.0 - bar.units * each, abs=1e-9)
     assert bar.cash == close_to(0.0, abs=1e-9)
+    assert bar.status == OrderStatus.FILLED
 
 
 def test_within_leverage_nothing_is_scaled() -> None:
     assert play(STILL, [weight(0.9)], fee=0.01).bar(1).units == close_to(9.0)
+
+
+def test_an_order_cut_by_leverage_beyond_its_costs_is_partial() -> None:
+    """What is scaled for its costs alone is filled; what the room is too small for is not."""
+    for wanted, status in ((1.0, OrderStatus.FILLED), (1.001, OrderStatus.PARTIAL)):
+        assert play(STILL, [weight(wanted)], fee=0.01).bar(1).status == status
+    turned = play(STILL, [units(5.0), units(-20.0), units(-3.0)], fee=0.01)
+    assert [turned.bar(t).status for t in (2, 3)] == [OrderStatus.PARTIAL, OrderStatus.FILLED]
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -104,6 +113,7 @@ def test_gross_after_costs_is_leverage_times_equity_after_costs(sign: float) -> 
     assert abs(bar.units) * 100.0 == close_to(3.0 * bar.equity)
     cost = 1.02 * 1.01 - 1.0 if sign > 0 else 1.0 - 0.98 * 0.99
     assert abs(bar.units) == close_to(3_000.0 / (100.0 * (1.0 + 3.0 * cost)))
+    assert bar.status == OrderStatus.PARTIAL
 
 
 def test_symbols_share_the_room_by_one_factor() -> None:
@@ -111,6 +121,7 @@ def test_symbols_share_the_room_by_one_factor() -> None:
     played = play(bars, [[weight(0.9), weight(0.6)]])
     assert played.bar(1, 0).units == close_to(6.0)
     assert played.bar(1, 1).units == close_to(8.0)
+    assert [played.bar(1, s).status for s in (0, 1)] == [OrderStatus.PARTIAL] * 2
 
 
 def test_sells_come_first_and_free_their_room() -> None:

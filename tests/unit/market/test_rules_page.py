@@ -8,7 +8,11 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[2]
 PAGE = TESTS.parent / "docs" / "market-rules.md"
 DEFINED = re.compile(r"^def (test_\w+)", re.MULTILINE)
-FILES = ("test_fills.py", "test_limits.py", "test_stops.py", "test_money.py")
+FILES = (
+    "test_bars.py", "test_bits.py", "test_carry.py", "test_closing.py", "test_fills.py",
+    "test_kinds.py", "test_late.py", "test_limits.py", "test_money.py", "test_replay.py",
+    "test_stops.py", "test_stream.py", "test_volume.py", "test_working.py",
+)  # fmt: skip
 
 
 def test_every_row_names_tests_of_its_file() -> None:

@@ -201,7 +201,7 @@ def _lineage(bars: int, opened: bool) -> dict[str, Any]:
         "inputs": [{"file": "usdcop_5m.parquet", "sha256": "a1" * 32, "rows": 60_123},
                    {"file": "macro_daily.parquet", "sha256": "b2" * 32, "rows": 1_304}],
         "rows": {"read": 60_123, "outside_session": 1_204, "outside_splits": 0,
-                 "dropped_warmup": 288, "dropped_stale": 12, "train": 45_000,
+                 "dropped_warmup": 288, "no_trade_stale": 12, "train": 45_000,
                  "validation": bars + 1, "test": bars + 1},
         "close_only_bars": {"train": 450, "validation": 30, "test": bars // 5 if opened else 0},
         "periods_per_year": {"train": 15_120.0, "validation": 15_120.0, "test": 15_120.0},

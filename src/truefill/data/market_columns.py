@@ -1,0 +1,83 @@
+"""What the market needs to know of each bar beyond its prices, beside the table of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from truefill.config.data import DataConfig
+from truefill.data.bars import last_ever, silent_ends
+from truefill.data.events import NOTHING, book_events
+from truefill.data.finer import MISSING_HIGH, MISSING_LOW, finer_bars
+from truefill.data.rates import exchange_rates
+from truefill.data.read import MULTIPLIERS, InputFile
+from truefill.data.sessions import Session
+from truefill.data.splits import SPLITS, inside, period_of
+
+WHERE_MASKED = {
+    **{str(kind): value for kind, value in NOTHING.items()},
+    **dict.fromkeys((*MULTIPLIERS, "rate_open", "rate_close"), 1.0),
+    "finer_high": MISSING_HIGH,
+    "finer_low": MISSING_LOW,
+}
+"""Value of a column where a symbol has no bar; rates are then carried from its last one."""
+
+
+@dataclass(frozen=True)
+class MarketColumns:
+    """``table`` [n rows, as the bars]: ``last`` (bool) and the columns ``names``; ``facts`` and
+    ``warnings`` for lineage."""
+
+    table: pl.DataFrame
+    names: tuple[str, ...]
+    inputs: list[InputFile]
+    facts: dict[str, Any]
+    warnings: list[str]
+
+
+def market_columns(
+    data: DataConfig, bars: pl.DataFrame, delisted: Iterable[str], session: Session
+) -> MarketColumns:
+    """Events, exchange rates, multipliers and finer bars on ``bars`` (sorted by symbol and time).
+
+    Only what the config gives becomes a column. Raises ``DataError`` and ``ConfigError``.
+    """
+    delisted = sorted(delisted)
+    events, event_files, event_facts = book_events(data.events, bars)
+    rates, rate_files, rate_facts = exchange_rates(
+        data.exchange_rates, bars, _in_splits(data, bars), data.interval
+    )
+    finer, finer_files, finer_facts = finer_bars(data, bars)
+    columns = {**events, **rates, **_multipliers(data, bars), **finer}
+    last = last_ever(bars, delisted)
+    ends = bars.filter(pl.Series(last)).select("symbol", "timestamp").iter_rows()
+    return MarketColumns(
+        table=pl.DataFrame({"last": last, **columns}),
+        names=tuple(columns),
+        inputs=event_files + rate_files + finer_files,
+        facts={
+            "events": event_facts,
+            "exchange_rates": rate_facts,
+            "finer_bars": finer_facts,
+            "delisted": {symbol: moment.isoformat() for symbol, moment in ends},
+        },
+        warnings=silent_ends(bars, delisted, session),
+    )
+
+
+def _in_splits(data: DataConfig, bars: pl.DataFrame) -> npt.NDArray[np.bool_]:
+    """[n] bool: bars that lie in a split."""
+    any_split = pl.any_horizontal(inside(period_of(data.splits, name)) for name in SPLITS)
+    return bars.select(any_split).to_series().to_numpy().astype(np.bool_)
+
+
+def _multipliers(data: DataConfig, bars: pl.DataFrame) -> dict[str, npt.NDArray[np.float64]]:
+    """The multipliers that some file maps; 1 for symbols of the other files."""
+    mapped = {name for file in data.bars for name in file.columns.values()}
+    names = [name for name in MULTIPLIERS if name in mapped]
+    return {name: bars[name].fill_null(1.0).to_numpy().astype(np.float64) for name in names}

@@ -1,0 +1,95 @@
+"""Which bars of a history make the rows of each split, and whose features each row carries.
+
+Bars before a symbol's first complete one are dropped. After it every bar stays: one that lacks a
+feature (a slow series was stale) is closed to trading and carries the features of the last bar
+that had them all, so that what is held there is still marked, and the gap does not vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from truefill.config.data import SplitsConfig
+from truefill.core.errors import DataError
+from truefill.data.splits import SPLITS, inside, period_of, split_table
+from truefill.features import dead
+from truefill.features.compute import RawFeatures
+from truefill.features.contract import FeatureSpec
+
+INDEX = "_index"
+SOURCE = "_source"
+"""Row whose features a row carries: its own, or those of the symbol's last complete bar."""
+
+
+@dataclass
+class RowCounts:
+    """Rows on their way from the files into the splits; ``no_trade_stale`` are among the latter."""
+
+    read: int = 0
+    outside_session: int = 0
+    outside_splits: int = 0
+    dropped_warmup: int = 0
+    no_trade_stale: int = 0
+    stale_by_feature: dict[str, int] = field(default_factory=dict)
+    by_split: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, int]:
+        return {
+            "read": self.read,
+            "outside_session": self.outside_session,
+            "outside_splits": self.outside_splits,
+            "dropped_warmup": self.dropped_warmup,
+            "no_trade_stale": self.no_trade_stale,
+            **self.by_split,
+        }
+
+
+def split_rows(
+    splits: SplitsConfig,
+    specs: Sequence[FeatureSpec],
+    raw: RawFeatures,
+    market: pl.DataFrame,
+    counts: RowCounts,
+) -> dict[str, pl.DataFrame]:
+    """Rows of each split from the symbol's first complete bar on, with the market's columns, and
+    the row of ``raw`` whose features they carry; a bar without its own is ``no_trade``."""
+    empty = np.isnan(raw.values)
+    last_complete = pl.when(~pl.col("no_trade")).then(pl.col(INDEX)).forward_fill()
+    table = (
+        raw.table.hstack(market)
+        .with_row_index(INDEX)
+        .with_columns(no_trade=pl.Series(empty.any(axis=1) | raw.warming))
+        .with_columns(last_complete.over("symbol").alias(SOURCE))
+    )
+    shares: dict[str, dict[str, float]] = {}
+    for name in SPLITS:
+        rows = table.filter(inside(period_of(splits, name)))[INDEX].to_numpy()
+        if len(rows):
+            columns = empty[rows].mean(axis=0)
+            shares[name] = {s.name: float(v) for s, v in zip(specs, columns, strict=True)}
+    dead.refuse_empty(shares)
+    kept = table.drop_nulls(SOURCE)
+    parts, counts.outside_splits = split_table(kept, splits)
+    counts.dropped_warmup = table.height - kept.height
+    missing = empty[kept[INDEX].to_numpy()].sum(axis=0)
+    counts.stale_by_feature = {s.name: int(n) for s, n in zip(specs, missing, strict=True) if n}
+    counts.no_trade_stale = sum(int(part["no_trade"].sum()) for part in parts.values())
+    counts.by_split = {name: part.height for name, part in parts.items()}
+    _require_complete(parts)
+    return parts
+
+
+def _require_complete(parts: dict[str, pl.DataFrame]) -> None:
+    """Rule ``empty_split`` for a split on none of whose bars all features are known."""
+    for name, part in parts.items():
+        if part["no_trade"].all():
+            raise DataError(
+                "empty_split",
+                f"on none of {part.height:,} bars all features are known",
+                where=f"data.splits.{name}",
+                do="give fresher series, or raise their max_staleness",
+            )
