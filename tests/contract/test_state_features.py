@@ -14,7 +14,7 @@ from truefill.core.errors import ConfigError
 from truefill.env.episodes import EnvSpec
 from truefill.env.setup import QUEUE_FEATURES
 from truefill.env.state_features import STATE_FEATURES
-from truefill.market.types import EQUITY_FLOOR
+from truefill.market.types import EQUITY_FLOOR, OrderKind
 
 BARS, SYMBOLS, LAG = 40, 2, 3
 EVERY = [entry.name for entry in STATE_FEATURES if entry.name not in QUEUE_FEATURES]
@@ -141,7 +141,8 @@ def test_a_lag_of_two_adds_the_queue_to_the_observation_asked_for_or_not() -> No
     _, _, values = play(two, np.stack([row, row, row, row, row]))
     seen = columns(two.spec, values)
     assert seen["pending"][:, :, 0].tolist() == [[0.0, 0.0]] + [[0.25, 0.5]] * 4
-    assert seen["pending_kind"][:, :, 0].tolist() == [[0.0, 0.0]] + [[1.0, 1.0]] * 4
+    weight = pytest.approx(OrderKind.WEIGHT / max(OrderKind))
+    assert seen["pending_kind"][:, :, 0].tolist() == [[0.0, 0.0]] + [[weight, weight]] * 4
 
 
 def test_a_decision_interval_adds_its_phase_to_the_observation() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from truefill.config.data import FILES
 from truefill.config.schema import Config
 from truefill.core.errors import ConfigError, did_you_mean
 
@@ -83,8 +84,9 @@ def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
     data = tree.get("data")
     if not isinstance(data, dict):
         return
-    for key in ("bars", "series"):
-        for entry in data.get(key) or ():
+    for key in FILES:
+        entries = data.get(key)
+        for entry in entries if isinstance(entries, list) else ():
             if isinstance(entry, dict) and isinstance(entry.get("path"), str):
                 path = entry["path"]
                 if not path.startswith(SAMPLE_PREFIX):
@@ -133,7 +135,8 @@ def _item(items: list[Any], part: str, key: str) -> Any:
 def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The section class that holds the key at ``location`` (for 'did you mean')."""
     model: Any = Config
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         if isinstance(part, int):
             continue
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -141,6 +144,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         field = model.model_fields.get(part)
         if field is None:
             return None
+        if get_origin(field.annotation) is dict:
+            next(parts, None)  # the name of a symbol or a class
         model = _inner_model(field.annotation)
     return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
@@ -198,8 +203,8 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 def portable(config: Config) -> dict[str, Any]:
     """The config as plain data, data files by name only: no artifact holds a machine's paths."""
     tree: dict[str, Any] = config.model_dump(mode="json")
-    for kind in ("bars", "series"):
-        for entry in tree["data"][kind]:
+    for key in FILES:
+        for entry in tree["data"][key]:
             entry["path"] = Path(entry["path"]).name
     return tree
 

@@ -263,10 +263,10 @@ def step(
     after, transition = advance(spec, arrays, state, action)
     done = cut_gate(transition.terminated | transition.truncated, arrays.market)
     fresh = reset(spec, arrays, restart)
-    return _select(done, fresh, after), transition
+    return choose(done, fresh, after), transition
 
 
-def _select(done: Array, fresh: EnvState, after: EnvState) -> EnvState:
+def choose(done: Array, fresh: EnvState, after: EnvState) -> EnvState:
     """``fresh`` where ``done``, on the account axis of every leaf (queues carry it second)."""
 
     def pick(new: Array, old: Array, axis: int = 0) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from truefill.core.registry import Params, Registry
 from truefill.market.stops import levels
-from truefill.market.types import NEVER, Account, Array, MarketParams
+from truefill.market.types import NEVER, Account, Array, MarketParams, OrderKind
 
 HELD_SCALE_BARS = 864.0
 """``bars_held`` is scaled by the maximum holding time, or by this many bars where there is none."""
@@ -151,8 +151,8 @@ def pending(c: Context) -> Array:
 
 @_register("pending_kind", per_symbol=True, low=0.0, high=1.0, flat=0.0)
 def pending_kind(c: Context) -> Array:
-    """1 where the queued order is not HOLD; travels with ``pending``."""
+    """Kind of the queued order / the largest kind, 0 for HOLD; travels with ``pending``."""
     queue = c.account.queue
-    asked = (queue.kind != 0).astype(jnp.float64)
-    lag, count, symbols = asked.shape
-    return jnp.transpose(asked, (1, 0, 2)).reshape(count, lag * symbols)
+    kind = queue.kind / float(max(OrderKind))
+    lag, count, symbols = kind.shape
+    return jnp.transpose(kind, (1, 0, 2)).reshape(count, lag * symbols)

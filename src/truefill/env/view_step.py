@@ -17,7 +17,7 @@ import numpy.typing as npt
 from truefill.core.errors import UsageError
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
-from truefill.market.types import Array, ExitReason, Leg
+from truefill.market.types import Array, ExitReason
 
 
 class Running(NamedTuple):
@@ -74,8 +74,7 @@ def advance(
 ) -> tuple[Running, Close, Paid]:
     """One bar for N accounts, without a reset. ``action`` is [N, action size]."""
     state, done = episodes.advance(spec, arrays, running.state, action)
-    legs = [part for part in done.result if isinstance(part, Leg)]
-    closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in legs)
+    closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in done.result.legs)
     after = Running(
         state,
         running.closed_trades + jnp.asarray(closed, jnp.int32),
@@ -91,7 +90,7 @@ def restart(
 ) -> tuple[Running, Close]:
     """Fresh accounts at bar ``start`` where ``ended``; the others stay as they are."""
     fresh = episodes.reset(spec, arrays, start)
-    state = episodes._select(ended, fresh, running.state)
+    state = episodes.choose(ended, fresh, running.state)
     after = Running(
         state,
         jnp.where(ended, 0, running.closed_trades),

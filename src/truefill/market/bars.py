@@ -148,14 +148,17 @@ def make_bars(
     )
     for name in ("fee", "half_spread", "slippage", "borrow"):
         columns[name] = np.broadcast_to(np.asarray(costs[name], dtype=np.float64), shape)
+    rates = np.broadcast_to(np.asarray(interest, dtype=np.float64), stamps.shape)
+    for name, values in (*columns.items(), ("interest", rates)):
+        if not np.all(np.isfinite(values)):
+            raise ValueError(f"{name} must be finite")
     extra = dict(extra or {})
     finer = _finer(extra, shape)
     columns |= _optional(extra, shape, columns["state"])
     first = 0.0 if previous_s is None else float(stamps[0]) - previous_s
-    if first < 0.0:
-        raise ValueError("previous_s lies after the first bar")
+    if previous_s is not None and first <= 0.0:
+        raise ValueError("previous_s must lie before the first bar")
     years = np.concatenate([[first], steps]) / SECONDS_PER_YEAR
-    rates = np.broadcast_to(np.asarray(interest, dtype=np.float64), stamps.shape)
     names = (*COLUMNS, *(name for name in OPTIONAL if name in columns))
     return MarketBars(
         table=jnp.asarray(np.stack([columns[name] for name in names], axis=1)),
@@ -197,6 +200,8 @@ def _finer(extra: dict[str, np.ndarray], shape: tuple[int, ...]) -> Array | None
     """Take the finer bars out of ``extra``, [T, 2, S, K]."""
     if not set(FINER) & set(extra):
         return None
+    if not set(FINER) <= set(extra):
+        raise ValueError("finer_high and finer_low come together")
     parts = [np.asarray(extra.pop(name), dtype=np.float64) for name in FINER]
     if parts[0].shape[:2] != shape or parts[0].shape != parts[1].shape:
         raise ValueError(f"finer_high and finer_low must both be [T, S, K] with [T, S] {shape}")

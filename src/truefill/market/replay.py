@@ -62,6 +62,9 @@ def scan_orders(
         if missing or params.fill_buffer is None:
             what = ", ".join(sorted(missing)) or "params.fill_buffer"
             raise ValueError(f"limit and stop orders need {what}")
+    by_volume = params.impact is not None or params.max_participation is not None
+    if by_volume and "volume" not in bars.columns:
+        raise ValueError("slippage and limits by participation need the column volume")
     if has_caps(params) and "session_end" not in bars.columns:
         raise ValueError("caps at the session's end need the column session_end")
     mark = bars.mark(jnp.zeros(count, jnp.int32))

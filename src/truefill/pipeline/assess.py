@@ -73,6 +73,8 @@ def assess(
         ),
         "order_statuses": {name: trace.statuses for name, trace in traces.items()},
         "ambiguous_bars": agent.ambiguous,
+        "resolved_bars": agent.resolved,
+        "dividends": {name: float(trace.dividends.sum()) for name, trace in traces.items()},
         "periods_per_year": split.periods_per_year,
     }
     curves = [trace.curve(split.name, name) for name, trace in traces.items()]

@@ -22,17 +22,15 @@ LOCK_WAIT_S = 20.0
 
 
 def input_hashes(config: Config) -> dict[str, str]:
-    """SHA-256 of every data file, by position; samples go by name.
+    """SHA-256 of every data file by its key, e.g. ``bars.0``; samples go by name.
 
     Raises:
         ConfigError: a file does not exist.
     """
     from truefill.data.read import resolve
 
-    sources = {f"bars.{i}": source.path for i, source in enumerate(config.data.bars)}
-    sources |= {f"series.{i}": source.path for i, source in enumerate(config.data.series)}
     hashes = {}
-    for key, path in sources.items():
+    for key, path in config.data.files().items():
         if str(path).startswith(SAMPLE_PREFIX):
             hashes[key] = sha256_file(resolve(path))
         elif path.is_file():

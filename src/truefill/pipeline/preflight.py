@@ -103,8 +103,7 @@ def _files(config: Config) -> Iterator[Check]:
 
     def files() -> str:
         size = 0
-        paths = [bars.path for bars in config.data.bars]
-        paths += [series.path for series in config.data.series]
+        paths = config.data.files().values()
         for path in map(resolve, paths):
             if not os.access(path, os.R_OK):
                 raise DataError("unreadable_file", "may not be read", where=str(path))

@@ -303,6 +303,14 @@ def _join(work: Work, folders: dict[str, Path]) -> None:
     }
     for name in ("paired", "cost_stress", "slippage_grid", "periods_per_year"):
         joined[name] = {split: found[name] for split, found in facts.items()}
+    joined["orders"] = {
+        split: {
+            "statuses": found["order_statuses"][joined["chosen"]],
+            "ambiguous": found["ambiguous_bars"],
+            "resolved": found["resolved_bars"],
+        }
+        for split, found in facts.items()
+    }
     joined.update({split: found["strategies"] for split, found in facts.items()})
     write_json(target / "metrics.json", joined)
     gates = {split: read_json(folder / "gates.json") for split, folder in folders.items()}

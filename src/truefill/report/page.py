@@ -8,6 +8,7 @@ from typing import Any
 from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
 from truefill.report.gather import Run
+from truefill.report.orders import orders_facts
 from truefill.report.tables import (
     baselines_table,
     costs_facts,
@@ -80,6 +81,7 @@ def page_of(run: Run) -> Page:
         "confidence": f"{run.config.evaluation.confidence * 100:g} %",
         "costs": {split: costs_facts(run, split) for split in run.splits},
         "rates": rates_facts(run),
+        "orders": {split: orders_facts(run, split) for split in run.splits},
         "trades_note": {split: trades_note(run, split) for split in run.splits},
         "lineage": lineage_facts(run),
         "config_text": run.config_text,

@@ -259,7 +259,7 @@ def fabricate(
         "chosen": "seed-42",
         "chosen_by": "the best validation score over seeds (mean net log return of 10 episodes)",
         "random_draws": {}, "paired": {}, "cost_stress": {}, "slippage_grid": {},
-        "looks": {"validation": 40, "test": 5}, "periods_per_year": {},
+        "orders": {}, "looks": {"validation": 40, "test": 5}, "periods_per_year": {},
     }  # fmt: skip
     gates, paired = {}, {}
     for name, part in splits.items():
@@ -274,6 +274,9 @@ def fabricate(
         metrics[name] = {n: m.to_dict() for n, m in part["metrics"].items()}
         metrics["random_draws"][name] = {"net_return": part["draws"]}
         metrics["paired"][name] = {n: p.to_dict() for n, p in paired[name].items()}
+        metrics["orders"][name] = {
+            "statuses": {"0": 900, "1": 60, "2": 30}, "ambiguous": 1, "resolved": 0,
+        }  # fmt: skip
         metrics["cost_stress"][name] = {"x2.0": 0.031}
         grid = {"0.0": own.net_return.value, "5.0": 0.03, "20.0": -0.02}
         metrics["slippage_grid"][name] = grid
