@@ -47,7 +47,8 @@ def measure(repeats: int) -> dict[str, Any]:
     few = max(3, repeats // 3)
     ppo = {"hidden": 64, "repeats": repeats, "full": True}
     return {
-        "environment": ours("environment", repeats=repeats * 3),
+        "environment": ours("environment", repeats=repeats * 3, every=False),
+        "environment_every": ours("environment", repeats=repeats * 3, every=True),
         "anytrading": rival("anytrading", repeats=repeats),
         "ppo": result(common.start("bench_ppo.py", "ppo", ppo)),
         "sb3_best": rival("sb3", repeats=repeats, plain=False, **BEST_SB3),
@@ -107,8 +108,12 @@ def show(report: dict[str, Any]) -> None:
     print(f"truefill market, one core of {machine['cpu']}, {clock}, load {machine['load']:.2f}")
     print(f"versions: {versions}")
     env, ppo, fees = found["environment"], found["ppo"], found["backtest_fees"]
-    print(f"A environment, 4,096 accounts, all rules, {env['observations']} observations:")
+    print(f"A environment, 4,096 accounts, {env['observations']} observations:")
+    print("  both sides, leverage, margin, every stop, holding limits:")
     print(f"    {spread(env, 'steps/s')}; {env['ended']:,} episodes ended")
+    every = found["environment_every"]
+    print("  also lots, impact, volume limits, session caps, funding, dividends, splits, rates:")
+    print(f"    {spread(every, 'steps/s')}; {every['ended']:,} episodes ended")
     print(f"B gym-anytrading, its fastest: {against(env, found['anytrading'], 'steps/s')}")
     print(f"C PPO 64x64, 4 epochs, 512 x 64 bars, batch 2,048: {spread(ppo, 'samples/s')}")
     for title, item, chosen in (

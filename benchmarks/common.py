@@ -48,6 +48,21 @@ FULL_RULES: dict[str, Any] = {
     },
 }
 """The task of the market benchmark: both sides, leverage, every stop, and episodes that end."""
+EVERY_RULE: dict[str, Any] = {
+    "market": {
+        **FULL_RULES["market"],
+        "decision_interval_bars": 1,
+        "lot_size": 0.01,
+        "min_notional": 10.0,
+        "participation": {"impact_bps": 20.0, "max_share": 0.5},
+        "max_leverage_at_close": 1.5,
+        "max_weight_at_close": 1.5,
+        "derivative": True,
+    },
+    "env": FULL_RULES["env"],
+}
+"""The same with all that a market of agents can have; bars then carry volume, funding, dividends,
+splits and an exchange rate (:func:`events`)."""
 
 
 def random_walk() -> Any:
@@ -96,10 +111,32 @@ def config(**sections: Any) -> Any:
     )
 
 
-def full_rules() -> Any:
-    """The training environment of ``FULL_RULES``: 22 observations, 3 actions."""
+def events() -> Any:
+    """The random walk with a volume, and with funding, dividends, splits and a moving rate."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    walk, generator = random_walk(), np.random.default_rng(SEED + 2)
+    column = (BARS, 1)
+    rate = np.exp(np.cumsum(generator.normal(0.0, 1e-4, column), axis=0))
+    never, seldom = generator.random(column) < 1e-4, generator.random(column) < 1e-2
+    extra = {
+        "funding": np.where(seldom, 1e-4, 0.0),
+        "dividend": np.where(never, 0.5, 0.0),
+        "split": np.where(never[::-1], 2.0, 1.0),
+        "rate_open": np.concatenate([rate[:1], rate[:-1]]),
+        "rate_close": rate,
+    }
+    return replace(walk, volume=generator.lognormal(6.0, 1.0, column), extra=extra)
+
+
+def full_rules(every: bool = False) -> Any:
+    """The training environment of ``FULL_RULES`` or ``EVERY_RULE``: 22 observations, 3 actions."""
     from truefill.env.setup import make_environment
 
+    if every:
+        return make_environment(config(**EVERY_RULE), events(), "train")
     return make_environment(config(**FULL_RULES), random_walk(), "train")
 
 

@@ -26,8 +26,9 @@ def _jax() -> Any:
     return jax
 
 
-def environment(repeats: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
-    """Observe and step ``accounts`` accounts by prepared random actions, all rules on.
+def environment(repeats: int, every: bool, accounts: int = ACCOUNTS) -> dict[str, Any]:
+    """Observe and step ``accounts`` accounts by prepared random actions; ``every`` rule, or those
+    of one instrument.
 
     A random weighting of every observation enters the carry, so that none can be skipped.
     """
@@ -36,7 +37,7 @@ def environment(repeats: int, accounts: int = ACCOUNTS) -> dict[str, Any]:
 
     from truefill.env import episodes
 
-    env = common.full_rules()
+    env = common.full_rules(every)
     spec = env.spec
     keys = jax.random.split(jax.random.PRNGKey(common.SEED), 4)
     actions = jax.random.randint(keys[0], (STEPS, accounts, 1), 0, spec.decoder.num_actions)
@@ -144,33 +145,31 @@ def backtest(repeats: int, full: bool) -> dict[str, Any]:
 
 
 def streaming(calls: int) -> dict[str, Any]:
-    """Seconds of each call of ``rules.step_jit`` for one account and one new bar.
+    """Seconds of each call of ``Stream.step`` for one account and one new bar.
 
-    A call starts from host arrays (the new bar, the order) and ends with the account and all that
-    the bar did on the host.
+    A call starts from the new bar and the order, as arrays of the host, and ends with the equity
+    and all that the bar did on the host.
     """
     jax = _jax()
     import jax.numpy as jnp
 
-    from truefill.market import rules
+    from truefill.market.stream import Stream
 
     env = common.full_rules()
-    params, bars = env.arrays.market, env.arrays.bars
+    bars = jax.tree.map(np.asarray, env.arrays.bars)
+    stream = Stream(env.arrays.bars.at(0), env.arrays.market, lag=1)
     generator = np.random.default_rng(common.SEED)
     actions = generator.integers(0, 3, (common.BARS, 1, 1)).astype(np.int32)
-    rows = jax.tree.map(np.asarray, bars.row(jnp.arange(common.BARS)))
     orders = jax.tree.map(np.asarray, jax.vmap(env.spec.decoder.orders)(jnp.asarray(actions)))
-    account = rules.open_account(params, 1, 1, 1, bars.table[:1, 3])
     times, fills = [], 0
     for t in range(1, calls + 100):
-        row = jax.tree.map(lambda x, t=t: x[t : t + 1], rows)
-        order = jax.tree.map(lambda x, t=t: x[t - 1], orders)
+        bar, order = bars.at(t), jax.tree.map(lambda x, t=t: x[t - 1], orders)
         began = common.clock()
-        account, done = rules.step_jit(account, order, row, params)
-        seen = jax.device_get((account, done))
+        done = stream.step(order, bar)
+        equity = stream.equity
         times.append(common.clock() - began)
-        fills += int(seen[1].order.units[0, 0] != 0.0)
-    if fills == 0 or not np.isfinite(seen[0].equity).all():
+        fills += int(done.order.units[0, 0] != 0.0)
+    if fills == 0 or not np.isfinite(equity).all():
         raise SystemExit("the streamed account did not trade, or its equity is not finite")
     return {"seconds": times[99:], "fills": fills}
 

@@ -89,6 +89,7 @@ def splits_of(built: Any) -> dict[str, SplitArrays]:
             feature_names=[feature["name"] for feature in lineage["features"]],
             session=Session.from_dict(lineage["session"]),
             interval_s=lineage["interval_s"],
+            market_columns=lineage["market_columns"],
         )
         for name, table in built.tables.items()
     }

@@ -64,6 +64,7 @@ def train_split(config: Config) -> SplitArrays:
         feature_names=built.contract.names,
         session=Session.from_dict(built.lineage["session"]),
         interval_s=config.data.interval,
+        market_columns=built.lineage["market_columns"],
     )
 
 

@@ -32,7 +32,7 @@ FILES = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
 
 
 def most_likely(network: ActorCritic, values: Array, legal: Array | None) -> Array:
-    """The network's most likely actions, [S, N]."""
+    """The network's most likely actions, [action_size, N]."""
     out, _ = network(values, legal)
     return best_action(network, out)
 
@@ -54,7 +54,7 @@ class Bundle:
 
     @staticmethod
     def decide(parameters: ActorCritic, values: Array, legal: Array | None) -> Array:
-        """The most likely actions, [S, N], for observations [observation_size, N]."""
+        """The most likely actions, [action_size, N], for observations [observation_size, N]."""
         return most_likely(parameters, values, legal)
 
     @property
@@ -105,7 +105,7 @@ class Bundle:
             legal: bool [S, actions], where actions can be illegal.
 
         Returns:
-            Actions [S], int32 or float32.
+            Actions [action_size], int32 or float32.
 
         Raises:
             PolicyError: another contract, a wrong length, or a value that is not finite.

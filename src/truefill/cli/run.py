@@ -57,7 +57,10 @@ def check(
 
 
 def _print_checks(checks: Sequence[Check]) -> None:
-    rows = [("pass" if c.passed else "FAIL", c.name, c.figure) for c in checks]
+    rows = [
+        ("FAIL" if not c.passed else "WARN" if c.warning else "pass", c.name, c.figure)
+        for c in checks
+    ]
     print_table(("result", "check", "figure"), rows)
     for failed in (c for c in checks if not c.passed):
         typer.echo(f"\n{failed.name} failed: {failed.figure}")

@@ -24,5 +24,6 @@ class Policy(Protocol):
 
     @staticmethod
     def decide(parameters: Any, values: Array, legal: Array | None) -> Array:
-        """Actions [S, N] for observations [observation_size, N]; ``legal`` is bool [N, S, A]."""
+        """Actions [action_size, N] for observations [observation_size, N]; ``legal`` is bool
+        [N, S, A], None where every action is."""
         ...

@@ -83,10 +83,14 @@ class MarketBars:
         account is added.
         """
         zero = jnp.where(age < 0, 1.0, 0.0)
-        finer = None if self.finer is None else self.finer[None] + zero[:, None, None, None]
-        return self._as_row(
-            self.table[None] + zero[:, None, None], self.per_bar[None] + zero[:, None], finer
-        )
+        finer = None if self.finer is None else self.finer[None]
+        row = self._as_row(self.table[None], self.per_bar[None], finer)
+
+        def for_each(x: Array) -> Array:
+            return x + zero.reshape(-1, *[1] * (x.ndim - 1))
+
+        spread: BarRow = jax.tree.map(for_each, row)
+        return spread
 
     def _as_row(self, table: Array, per_bar: Array, finer: Array | None) -> BarRow:
         fields = {name: table[:, i] for i, name in enumerate(self.columns)}

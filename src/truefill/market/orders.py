@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from truefill.market import gates
@@ -178,8 +179,22 @@ def with_impact(
     assert row.volume is not None and params.impact_exponent is not None
     share = units / jnp.where(row.volume > 0.0, row.volume, 1.0)
     safe = jnp.where(share > 0.0, share, 1.0)
-    own = jnp.where(share > 0.0, impact * safe**params.impact_exponent, 0.0)
+    own = jnp.where(share > 0.0, impact * _power(safe, params.impact_exponent), 0.0)
     return jnp.minimum(spread + own, MOST_SPREAD)
+
+
+def _power(share: Array, exponent: Array) -> Array:
+    """share ** exponent; the square-root law, which is the usual one, costs a tenth of a power."""
+    root = jnp.sqrt(share)
+
+    def any_law(share: Array, root: Array) -> Array:
+        return jnp.where(exponent == 0.5, root, share**exponent)
+
+    def square_root(share: Array, root: Array) -> Array:
+        return root
+
+    law: Array = jax.lax.cond(jnp.all(exponent == 0.5), square_root, any_law, share, root)
+    return law
 
 
 def _within_volume(

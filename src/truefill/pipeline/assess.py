@@ -14,7 +14,7 @@ from truefill.agents.bundle import Bundle
 from truefill.config.schema import Config, GatesConfig
 from truefill.core.files import write_json, write_parquet
 from truefill.data.split import SplitArrays
-from truefill.env.setup import FOREVER, Environment, make_environment
+from truefill.env.setup import FOREVER, Environment, make_decoder, make_environment
 from truefill.evaluation import baseline_orders as baselines
 from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_orders
 from truefill.evaluation.baseline_orders import OrderList, agent_profile
@@ -74,7 +74,7 @@ def assess(
         "order_statuses": {name: trace.statuses for name, trace in traces.items()},
         "ambiguous_bars": agent.ambiguous,
         "resolved_bars": agent.resolved,
-        "dividends": {name: float(trace.dividends.sum()) for name, trace in traces.items()},
+        "dividends": float(agent.dividends.sum()),
         "periods_per_year": split.periods_per_year,
     }
     curves = [trace.curve(split.name, name) for name, trace in traces.items()]
@@ -192,8 +192,9 @@ def _random(
 
 
 def _evidence_rule(config: Config) -> EvidenceRule:
-    """Agents that set weights show turnover, all others closed trades."""
-    return "turnover" if config.env.action.kind == "target_weight" else "closed_trades"
+    """Agents that order a weight at every decision (their decoder needs a band) show turnover: they
+    resize, and seldom close. All others show closed trades."""
+    return "turnover" if make_decoder(config).needs_band else "closed_trades"
 
 
 def _measure(config: Config, name: str, trace: Trace) -> Metrics:

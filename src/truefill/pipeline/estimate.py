@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
+from typing import TYPE_CHECKING
 
 from truefill.config.schema import Config, SplitPeriod
 from truefill.pipeline.host import default_workers
+
+if TYPE_CHECKING:
+    from truefill.env.episodes import EnvSpec
 
 # Measured once: PPO on one core, 4 epochs, one symbol, samples/s by hidden layers. The line through
 # both gives seconds per sample = market_s + mac_s x multiply-adds of one forward pass.
@@ -45,7 +49,11 @@ class Estimate:
 
 
 def estimate(config: Config, workers: int | None = None) -> Estimate:
-    """Time, memory and disk of a whole run, from the config alone (no data is read)."""
+    """Time, memory and disk of a whole run, from the config alone (no data is read).
+
+    Raises:
+        ConfigError: the config has no environment, e.g. for an unknown decoder.
+    """
     seeds = len(config.training.seeds)
     workers = workers or default_workers(seeds)
     workers = min(workers, seeds)
@@ -79,14 +87,15 @@ def samples_per_s(config: Config) -> float:
     market_s = 1 / small_rate - mac_s * macs[0]
     passes = (1 + 3 * config.agent.ppo.epochs) / (1 + 3 * _RATE_EPOCHS)
     own = multiply_adds(config) * mac_s * passes
-    return 1.0 / (own + market_s * num_symbols(config))
+    return 1.0 / (own + market_s * env_spec(config).num_symbols)
 
 
 def multiply_adds(config: Config) -> int:
     """Multiply-adds of one forward pass of policy and value."""
     trunks = 1 if config.agent.network.shared_trunk else 2
-    outputs = 4 * num_symbols(config) + 1
-    return trunks * _dense(observation_size(config), config.agent.network.hidden, outputs)
+    spec = env_spec(config)
+    outputs = spec.action_size * max(spec.decoder.num_actions, 1) + 1
+    return trunks * _dense(spec.observation_size, config.agent.network.hidden, outputs)
 
 
 def _dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:
@@ -101,11 +110,12 @@ def num_symbols(config: Config) -> int:
     return max(1, len({bars.symbol for bars in config.data.bars}))
 
 
-def observation_size(config: Config) -> int:
-    symbols = num_symbols(config)
-    return symbols * (
-        config.env.window_bars * len(config.features) + len(config.env.state_features)
-    )
+def env_spec(config: Config) -> EnvSpec:
+    """The environment's shapes, as far as the config tells how many symbols there are."""
+    from truefill.env.setup import spec_for
+
+    symbols = tuple(str(i) for i in range(num_symbols(config)))
+    return spec_for(config, symbols, len(config.features))
 
 
 def split_rows(config: Config, name: str) -> int:
@@ -125,7 +135,7 @@ def split_rows(config: Config, name: str) -> int:
 
 def _memory_bytes(config: Config, rows: int, workers: int) -> float:
     ppo = config.agent.ppo
-    rollout = ppo.num_envs * ppo.num_steps * (observation_size(config) * 4 + 200)
+    rollout = ppo.num_envs * ppo.num_steps * (env_spec(config).observation_size * 4 + 200)
     table = rows * (len(config.features) * 8 + 120)
     weights = multiply_adds(config) * 4 * 8
     activations = ppo.minibatch * sum(config.agent.network.hidden) * 4 * 6
@@ -139,7 +149,7 @@ def _memory_bytes(config: Config, rows: int, workers: int) -> float:
 def _disk_bytes(config: Config, rows: int, backtest_rows: int) -> float:
     seeds = len(config.training.seeds)
     weights = multiply_adds(config) * 4
-    checkpoint = weights * 3 + config.agent.ppo.num_envs * num_symbols(config) * 400
+    checkpoint = weights * 3 + config.agent.ppo.num_envs * env_spec(config).num_symbols * 400
     dataset = rows * (len(config.features) * 8 + 70)
     curves = backtest_rows * (seeds + 5) * CURVE_ROW_BYTES
     return dataset + curves + seeds * (2 * weights + CHECKPOINTS_KEPT * checkpoint) + REPORT_BYTES

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from truefill.config.schema import Config
 from truefill.core.errors import DataError, TruefillError
 from truefill.pipeline import host
-from truefill.pipeline.estimate import Estimate, estimate
+from truefill.pipeline.estimate import Estimate, env_spec, estimate
 
 if TYPE_CHECKING:
     from truefill.features.build import BuiltDataset
@@ -33,6 +33,7 @@ class Check:
         figure: what was found, with figures.
         do: what to do about a failure.
         exit_code: of a failure: 2 where the config is to blame, 1 where data or machine are.
+        warning: it held, and should still be read.
     """
 
     name: str
@@ -40,15 +41,19 @@ class Check:
     figure: str
     do: str = ""
     exit_code: int = FAILED
+    warning: bool = False
 
 
 def check(config: Config, *, runs: Path, workers: int | None = None) -> list[Check]:
     """All checks, in the order in which a run would fail. Reads the data; writes nothing."""
-    checks = [*_registered(config), *_files(config)]
+    known = list(_registered(config))
+    checks = [*known, *_files(config)]
     if all(c.passed for c in checks):
         checks += _dataset(config)
-    need = estimate(config, workers)
-    return [*checks, _extras(config), _device(config), _memory(need), *_runs_folder(runs, need)]
+    checks += [_extras(config), _device(config), _runs_folder(runs)]
+    if all(c.passed for c in known):
+        checks += _room(estimate(config, workers), runs)
+    return checks
 
 
 def require(checks: list[Check]) -> None:
@@ -77,8 +82,6 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 
 
 def _registered(config: Config) -> Iterator[Check]:
-    from truefill.env.setup import make_decoder
-    from truefill.env.state_features import STATE_FEATURES
     from truefill.features.registry import CALCULATORS
 
     def calculators() -> str:
@@ -89,10 +92,8 @@ def _registered(config: Config) -> Iterator[Check]:
         return f"{len(config.features)} features, all calculators and parameters known"
 
     def environment() -> str:
-        make_decoder(config)
-        for name in config.env.state_features:
-            STATE_FEATURES.get(name, where="env.state_features")
-        return f"decoder {config.env.action.kind}, {len(config.env.state_features)} state features"
+        names = env_spec(config).state_features
+        return f"decoder {config.env.action.kind}, {len(names)} state features"
 
     yield _attempt("features", calculators)
     yield _attempt("environment", environment)
@@ -129,22 +130,30 @@ def _dataset(config: Config) -> Iterator[Check]:
     yield Check("dead features", True, f"none of {len(config.features)} is constant or a copy")
     for name in SPLITS:
         yield _rows(config, built, name)
-    symbols = set(built.tables["train"]["symbol"].unique().to_list())
-    unknown = sorted(set(config.market.symbols) - symbols)
-    known = ", ".join(sorted(symbols))
-    figure = f"costs given for {', '.join(unknown)}; the data hold {known}" if unknown else known
-    yield Check(
-        "symbols", not unknown, figure, "correct market.symbols" if unknown else "", BAD_CONFIG
-    )
+    yield _symbols(config, built.lineage["symbols"])
+    for text in built.lineage["warnings"]:
+        yield Check("data warning", True, text, warning=True)
+
+
+def _symbols(config: Config, symbols: list[str]) -> Check:
+    known = ", ".join(symbols)
+    unknown = sorted(set(config.market.symbols) - set(symbols))
+    figure = f"rules given for {', '.join(unknown)}; the data hold {known}" if unknown else known
+    do = "correct market.symbols" if unknown else ""
+    return Check("symbols", not unknown, figure, do, BAD_CONFIG)
 
 
 def _rows(config: Config, built: BuiltDataset, name: str) -> Check:
+    """Rows that can be traded: those closed to trading are no evidence, and teach nothing."""
     table = built.tables[name]
     needed: int = getattr(config.gates.min_rows, name)
-    stamps = table["timestamp"].dt.date().to_list()
-    figure = f"{table.height:,} rows (at least {needed:,}), {stamps[0]} to {stamps[-1]}"
+    dates = table["timestamp"].dt.date()
+    closed = int(table["no_trade"].sum())
+    found = table.height - closed
+    figure = f"{found:,} rows (at least {needed:,}), {dates[0]} to {dates[-1]}"
+    figure += f"; {closed:,} more without trading" if closed else ""
     do = f"widen data.splits.{name}, give more bars, or lower gates.min_rows.{name}"
-    return Check(f"rows {name}", table.height >= needed, figure, do, BAD_CONFIG)
+    return Check(f"rows {name}", found >= needed, figure, do, BAD_CONFIG)
 
 
 def _extras(config: Config) -> Check:
@@ -169,18 +178,18 @@ def _device(config: Config) -> Check:
     return _attempt("device", device)
 
 
-def _memory(need: Estimate) -> Check:
-    have = host.memory_available_bytes()
-    figure = f"about {need.memory_bytes / 1e9:.1f} GB needed, {have / 1e9:.1f} GB available"
-    do = "use fewer --workers, fewer num_envs, or a shorter window"
-    return Check("memory", need.memory_bytes <= have, figure, do)
-
-
-def _runs_folder(runs: Path, need: Estimate) -> Iterator[Check]:
+def _runs_folder(runs: Path) -> Check:
     parent = host.existing_parent(runs)
     writable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
     figure = f"{runs} " + ("can be written" if writable else f"cannot be written ({parent})")
-    yield Check("runs folder", writable, figure, "choose another folder with --runs")
+    return Check("runs folder", writable, figure, "choose another folder with --runs")
+
+
+def _room(need: Estimate, runs: Path) -> Iterator[Check]:
+    have = host.memory_available_bytes()
+    figure = f"about {need.memory_bytes / 1e9:.1f} GB needed, {have / 1e9:.1f} GB available"
+    do = "use fewer --workers, fewer num_envs, or a shorter window"
+    yield Check("memory", need.memory_bytes <= have, figure, do)
     have = host.disk_available_bytes(runs)
     figure = f"about {need.disk_bytes / 1e6:,.0f} MB needed, {have / 1e6:,.0f} MB free"
     yield Check("disk", need.disk_bytes <= have, figure, "free some space, or use --runs")

@@ -359,6 +359,8 @@ class _Course:
 
         checks = check(self.config, runs=self.folder.parent, workers=self.workers)
         self._line(f"preflight: {sum(c.passed for c in checks)} of {len(checks)} checks passed")
+        for found in (c for c in checks if c.warning):
+            self._line(f"{found.name}: {found.figure}")
         require(checks)
 
     def _facts(self) -> None:

@@ -22,6 +22,7 @@ from truefill.config import load as config_load
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
 from truefill.data.dataset import load_lineage, load_split, open_test, write_dataset
+from truefill.data.split import SplitArrays
 from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
 from truefill.evaluation.gates import GateResult
@@ -184,7 +185,7 @@ def validate(work: Work) -> dict[str, Any]:
         make_environment(work.config, train_split, "train"),
         make_environment(work.config, split, "backtest"),
     )
-    rows = {name: int(lineage["rows"][name]) for name in ("train", "validation")}
+    rows = {part.name: _tradable_rows(part) for part in (train_split, split)}
     folder = work.folder / "backtest/validation"
     found = assess(work.config, split, bundles, chosen, lineage["contract_sha256"], rows, folder)
     split_sha256 = lineage["split_sha256"]["validation"]
@@ -196,13 +197,18 @@ def validate(work: Work) -> dict[str, Any]:
     return {"files": files, "passed": passed}
 
 
+def _tradable_rows(split: SplitArrays) -> int:
+    """Bars and symbols that can be traded: what min_rows counts."""
+    return int((split.present & ~split.no_trade).sum())
+
+
 def test(work: Work) -> dict[str, Any]:
     """backtest/test: count the opening, read the test rows, assess the same policies on them."""
     bundles, chosen = _bundles(work)
     lineage = load_lineage(work.dataset)
     opening = work.ledger.open_test(_test_rows(work, lineage), work.run, bundles[chosen].sha256)
     split = open_test(work.dataset, opening.permit)
-    rows = {"test": int(lineage["rows"]["test"])}
+    rows = {"test": _tradable_rows(split)}
     folder = work.folder / "backtest/test"
     found = assess(work.config, split, bundles, chosen, lineage["contract_sha256"], rows, folder)
     _book(work, "test", lineage["test_sha256"], bundles, found)
@@ -308,6 +314,7 @@ def _join(work: Work, folders: dict[str, Path]) -> None:
             "statuses": found["order_statuses"][joined["chosen"]],
             "ambiguous": found["ambiguous_bars"],
             "resolved": found["resolved_bars"],
+            "dividends": found["dividends"],
         }
         for split, found in facts.items()
     }

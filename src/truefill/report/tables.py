@@ -12,6 +12,14 @@ from truefill.report.words import MARKS, bps, gate_number, label, money, shown
 
 Row = dict[str, Any]
 
+ROW_COUNTS = {
+    "read": "Rows read",
+    "outside_session": "Rows outside the session",
+    "outside_splits": "Rows outside the splits",
+    "dropped_warmup": "Rows dropped as warm-up",
+    "no_trade_stale": "Rows without trading (a feature was stale)",
+}
+
 
 def seeds_table(run: Run) -> list[Row]:
     rows = []
@@ -133,14 +141,23 @@ def _baseline_row(name: str, metrics: Mapping[str, Any], paired: Mapping[str, An
 def costs_facts(run: Run, split: str) -> list[tuple[str, str]]:
     own = run.metrics[split][run.chosen]
     start = float(run.curve(split, run.chosen)["equity"][0])
-    trades = max(own["closed_trades"], 1)
+    trades = own["closed_trades"]
     return [
         ("Fees, spread and slippage paid", f"{money(own['total_cost'])}, "
          f"{percent(own['total_cost'] / start)} of starting equity"),
-        ("Per closed trade", money(own["total_cost"] / trades)),
+        ("Per closed trade", money(own["total_cost"] / trades) if trades else "no closed trades"),
         ("Interest, borrow fees and funding paid", money(own["total_financing"])),
+        *_dividends(run, split),
         ("Net profit after all of it", money(own["net_return"] * start)),
     ]  # fmt: skip
+
+
+def _dividends(run: Run, split: str) -> list[tuple[str, str]]:
+    """Where the data hold dividends: a sum of 0 says so too."""
+    if not any(file.kind == "dividend" for file in run.config.data.events):
+        return []
+    received = run.metrics["orders"][split]["dividends"]
+    return [("Dividends received, less those paid on shorts", money(received))]
 
 
 def rates_facts(run: Run) -> list[tuple[str, str]]:
@@ -189,10 +206,7 @@ def lineage_facts(run: Run) -> Row:
         }
         for split in ("train", "validation", "test")
     ]
-    dropped = [
-        (key.replace("_", " "), count(rows[key]))
-        for key in ("read", "outside_session", "outside_splits", "dropped_warmup", "no_trade_stale")
-    ]
+    dropped = [(words, count(rows[key])) for key, words in ROW_COUNTS.items()]
     features = [
         {
             "name": f["name"],
@@ -207,6 +221,7 @@ def lineage_facts(run: Run) -> Row:
         "inputs": [{**file, "rows": count(file["rows"])} for file in lineage["inputs"]],
         "splits": splits,
         "dropped": dropped,
+        "warnings": lineage["warnings"],
         "features": features,
         "contract": lineage["contract_sha256"],
         "test_sha256": lineage["test_sha256"],

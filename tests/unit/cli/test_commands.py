@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from config_cases import base_tree, put
 from truefill.cli.app import app
 from truefill.core.errors import TruefillError
-from truefill.pipeline import catalog
+from truefill.pipeline import catalog, preflight
 from truefill.pipeline.events import Event
 
 runner = CliRunner()
@@ -194,6 +194,18 @@ def test_check_of_a_wrong_config_is_exit_code_2(tmp_path: Path, key: str) -> Non
     assert done.exit_code == 2
     assert key.split(".")[-1] in done.output or "log_return" in done.output
     assert [p.name for p in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_check_says_the_warnings_of_the_data(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [preflight.Check("data warning", True, "AAA ends early", warning=True)]
+    monkeypatch.setattr(preflight, "check", lambda *_, **__: found)
+    done = truefill("check", str(config))
+    assert done.exit_code == 0
+    assert "WARN    data warning  AAA ends early" in done.stdout
+    answer = json.loads(truefill("check", str(config), "--json").stdout)
+    assert answer["passed"] is True
+    assert answer["checks"][0]["warning"] is True
+    assert answer["checks"][0]["figure"] == "AAA ends early"
 
 
 @pytest.mark.parametrize("kind", sorted(catalog.KINDS))

@@ -11,7 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truefill.config.load import dump_config, load_config, parse_config
+from truefill.config.data import FILES
+from truefill.config.load import dump_config, load_config, parse_config, portable
 from truefill.core.errors import ConfigError
 
 MINIMAL = """
@@ -79,6 +80,41 @@ def test_paths_count_from_the_file_that_names_them(tmp_path: Path) -> None:
     assert bars[1].path.as_posix() == "sample:eurusd_1h"
 
 
+EVERY_FILE: dict[str, Any] = {
+    "bars": {"path": "bars.csv", "symbol": "X"},
+    "series": {"path": "cpi.csv", "columns": {"v": "cpi"}, "publication_lag": "1d"},
+    "events": {"path": "funding.csv", "kind": "funding", "symbol": "X", "column": "rate"},
+    "exchange_rates": {"path": "eurusd.csv", "symbols": ["X"]},
+    "finer_bars": {"path": "minutes.csv", "symbol": "X"},
+}
+
+
+def test_every_kind_of_file_counts_from_the_config_and_leaves_no_path_behind(
+    tmp_path: Path,
+) -> None:
+    assert set(EVERY_FILE) == set(FILES)
+    tree = yaml.safe_load(MINIMAL)
+    del tree["data"]["synthetic"]
+    for key, entry in EVERY_FILE.items():
+        tree["data"][key] = [{**entry, "path": f"files/{entry['path']}"}]
+    tree["data"]["finer_interval"] = "5m"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    config = load_config(tmp_path / "config.yaml")
+    folder = (tmp_path / "files").resolve()
+    expected = {f"{key}.0": folder / entry["path"] for key, entry in EVERY_FILE.items()}
+    assert config.data.files() == expected
+    left = yaml.safe_dump(portable(config))
+    assert str(tmp_path) not in left
+    for key, entry in EVERY_FILE.items():
+        assert portable(config)["data"][key][0]["path"] == entry["path"]
+
+
+def test_a_section_of_files_that_is_no_list_is_an_error_not_a_crash(minimal: Path) -> None:
+    minimal.write_text(MINIMAL.replace("  interval", "  events: {path: a.csv}\n  interval"))
+    with pytest.raises(ConfigError, match=r"data\.events"):
+        load_config(minimal)
+
+
 def test_set_changes_values_and_list_items(minimal: Path) -> None:
     sets = ["market.fee_bps=0.5", "features.0.params={periods: 3}", "training.seeds=[1, 2, 3]"]
     config = load_config(minimal, [*sets, "env.action.params.size=0.5"])
@@ -119,6 +155,15 @@ def test_all_errors_come_at_once(minimal: Path) -> None:
     assert "3 errors" in text
     assert "market.fee_bps" in text and "agent.ppo.epochs" in text
     assert "unknown key 'marktet'. Did you mean 'market'?" in text
+
+
+@pytest.mark.parametrize("place", ["symbols.BTC", "classes.coins"])
+def test_a_key_below_the_name_of_a_symbol_or_class_gets_the_nearest(
+    minimal: Path, place: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(minimal, [f"market.{place}.fee_bsp=1"])
+    assert f"unknown key 'market.{place}.fee_bsp'. Did you mean 'fee_bps'?" in str(caught.value)
 
 
 BROKEN_FILES = {

@@ -286,6 +286,37 @@ def test_a_sample_counts_by_its_content(tmp_path: Path, monkeypatch: pytest.Monk
     assert sha256_file(changed) != sha256_file(shipped)
 
 
+@pytest.mark.parametrize("kind", ["series", "events", "exchange_rates", "finer_bars"])
+def test_every_file_is_an_input_whose_change_builds_the_dataset_again(
+    tmp_path: Path, kind: str
+) -> None:
+    entries: dict[str, Any] = {
+        "series": {"columns": {"v": "cpi"}, "publication_lag": "1d"},
+        "events": {"kind": "funding", "symbol": "X", "column": "rate"},
+        "exchange_rates": {"symbols": ["X"]},
+        "finer_bars": {"symbol": "X"},
+    }
+    tree = base_tree()
+    del tree["data"]["synthetic"]
+    tree["data"]["bars"] = [{"path": str(tmp_path / "bars.csv"), "symbol": "X"}]
+    tree["data"][kind] = [{"path": str(tmp_path / "other.csv"), **entries[kind]}]
+    if kind == "finer_bars":
+        tree["data"]["finer_interval"] = "5m"
+    config = parse_config(tree)
+    (tmp_path / "bars.csv").write_text("timestamp,close\n2020-01-01,1\n")
+
+    def course(text: str) -> _Course:
+        (tmp_path / "other.csv").write_text(text)
+        inputs = input_hashes(config)
+        assert inputs.keys() == {"bars.0", f"{kind}.0"}
+        identity = run_identity(config, inputs)
+        return _Course(config, tmp_path, identity, inputs, None, lambda _: None, True)
+
+    before, after = course("timestamp,rate\n2020-01-01,1\n"), course("timestamp,rate\n")
+    assert before.identity != after.identity
+    assert before._key("dataset") != after._key("dataset")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.csv"):
         input_hashes(bars_config(tmp_path / "nowhere.csv"))

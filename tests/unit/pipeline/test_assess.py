@@ -193,6 +193,26 @@ def test_stress_of_an_agent_that_never_trades_is_nothing(tmp_path: Path) -> None
     assert facts["shortfall"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "params", "rule"),
+    [
+        ("target_weight", {}, "turnover"),
+        ("zones", {}, "turnover"),
+        ("volume_bins", {"form": "discrete"}, "turnover"),
+        ("portfolio_weights", {}, "turnover"),
+        ("score", {}, "closed_trades"),
+        ("short_flat_long", {}, "closed_trades"),
+        ("nine_actions", {}, "closed_trades"),
+    ],
+)
+def test_agents_that_order_weights_show_turnover(
+    kind: str, params: dict[str, Any], rule: str
+) -> None:
+    keys = {"market.allow_short": True, "market.no_trade_band": 0.05,
+            "env.action.kind": kind, "env.action.params": params}  # fmt: skip
+    assert assess_module._evidence_rule(config_of(keys)) == rule
+
+
 @pytest.mark.parametrize("short", [True, False])
 def test_the_imbalance_gate_is_for_accounts_that_may_short(tmp_path: Path, short: bool) -> None:
     keys = {**KEYS, "market.allow_short": short}

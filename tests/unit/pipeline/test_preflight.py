@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from config_cases import base_tree, put
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
 from truefill.core.errors import TruefillError
+from truefill.features import build
 from truefill.pipeline import host, preflight
+from truefill.pipeline.estimate import multiply_adds, samples_per_s
 from truefill.pipeline.preflight import Check, check, require
 
 FOUND = {"gpu": [], "cpu": ["cpu"]}
@@ -56,7 +60,8 @@ CONFIG_FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"env__action__kind": "target_weight"}, "environment", "no_trade_band"),
     ({"env__state_features": ["positoin"]}, "environment", "Did you mean 'position'?"),
     ({"gates__min_rows": {"test": 10_000}}, "rows test", "gates.min_rows.test"),
-    ({"market__symbols": {"NOPE": {"fee_bps": 1}}}, "symbols", "NOPE"),
+    ({"market__symbols": {"NOPE": {"fee_bps": 1}}}, "symbols", "rules given for NOPE"),
+    ({"env__state_features": ["pending"]}, "environment", "decision_lag"),
 ]
 
 
@@ -89,6 +94,45 @@ def test_an_unknown_sample_gets_the_nearest() -> None:
     (failed,) = failures(bars_config(Path("sample:eurusd_h1")), Path("runs"))
     assert failed.name == "files"
     assert "Did you mean 'eurusd_1h'?" in failed.do
+
+
+def test_a_missing_events_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bars.csv"
+    path.write_text("timestamp,open,high,low,close,volume\n2020-01-01T00:00:00Z,1,1,1,1,0\n")
+    tree = bars_config(path).model_dump(mode="json")
+    tree["data"]["events"] = [
+        {"path": str(tmp_path / "nowhere.csv"), "kind": "funding", "symbol": "X", "column": "rate"}
+    ]
+    (failed,) = failures(parse_config(tree), tmp_path / "runs")
+    assert failed.name == "files"
+    assert "nowhere.csv" in failed.figure
+
+
+def given(monkeypatch: pytest.MonkeyPatch, made: build.BuiltDataset) -> None:
+    """The preflight sees this dataset."""
+    monkeypatch.setattr(build, "build_dataset", lambda _: made)
+
+
+def test_a_warning_of_the_data_passes_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_with()
+    made = build.build_dataset(config)
+    given(monkeypatch, replace(made, lineage=made.lineage | {"warnings": ["SYN1 ends early"]}))
+    checks = check(config, runs=tmp_path / "runs")
+    assert [(c.figure, c.passed) for c in checks if c.warning] == [("SYN1 ends early", True)]
+    require(checks)
+
+
+def test_rows_without_trading_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_with(gates__min_rows={"train": 1_000})
+    made = build.build_dataset(config)
+    closed = made.tables["train"].with_columns(no_trade=pl.int_range(pl.len()) >= 999)
+    given(monkeypatch, replace(made, tables={**made.tables, "train": closed}))
+    (failed,) = failures(config, tmp_path / "runs")
+    assert failed.name == "rows train"
+    assert "999 rows (at least 1,000)" in failed.figure
+    assert f"{closed.height - 999:,} more without trading" in failed.figure
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
@@ -152,6 +196,22 @@ def test_require_refuses_with_every_failure_and_the_worst_code() -> None:
     with pytest.raises(TruefillError, match=r"disk: full; rows: 3 rows[\s\S]*free some") as caught:
         require([Check("files", True, "ok"), *bad])
     assert caught.value.exit_code == 2
+
+
+def test_the_estimate_knows_decoders_and_pooled_episodes() -> None:
+    many = {"data__synthetic": {"kind": "random_walk", "symbols": 8}}
+    together = config_with(**many)
+    one = config_with(**many, env__episode_symbols="one")
+    alone = config_with()
+    assert multiply_adds(one) == multiply_adds(alone) < multiply_adds(together)
+    assert samples_per_s(one) == samples_per_s(alone) > samples_per_s(together)
+    band = {"market__no_trade_band": 0.05}
+    weights = config_with(**many, **band, env__action={"kind": "portfolio_weights"})
+    nine = config_with(**many, env__action={"kind": "nine_actions"})
+    last = 2 * alone.agent.network.hidden[-1]
+    last //= 2 if alone.agent.network.shared_trunk else 1
+    assert multiply_adds(together) - multiply_adds(weights) == last * (8 * 2 - 9)
+    assert multiply_adds(nine) - multiply_adds(together) == last * 8 * (9 - 2)
 
 
 def test_the_estimate_grows_with_the_work() -> None:

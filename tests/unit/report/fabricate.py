@@ -210,6 +210,7 @@ def _lineage(bars: int, opened: bool) -> dict[str, Any]:
         "symbols": ["USDCOP"],
         "interval_s": 300.0,
         "dead_features": [],
+        "warnings": [],
     }  # fmt: skip
 
 
@@ -276,6 +277,7 @@ def fabricate(
         metrics["paired"][name] = {n: p.to_dict() for n, p in paired[name].items()}
         metrics["orders"][name] = {
             "statuses": {"0": 900, "1": 60, "2": 30}, "ambiguous": 1, "resolved": 0,
+            "dividends": 0.0,
         }  # fmt: skip
         metrics["cost_stress"][name] = {"x2.0": 0.031}
         grid = {"0.0": own.net_return.value, "5.0": 0.03, "20.0": -0.02}

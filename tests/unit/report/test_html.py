@@ -117,6 +117,23 @@ def test_contamination_is_loud(opened_run, tmp_path):
     assert "3 openings of the test split" in html
 
 
+def test_warnings_of_the_data_are_in_the_data_section(opened_run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(opened_run, folder)
+    lineage = read_json(folder / "dataset/lineage.json")
+    lineage["warnings"] = ["AAA ends on 2024-01-05, 40 sessions before the last bar of all"]
+    write_json(folder / "dataset/lineage.json", lineage)
+    page = render_report(folder)
+    data = page[page.index('<section id="data"') : page.index('<section id="config"')]
+    assert '<div class="warn">AAA ends on 2024-01-05, 40 sessions before' in data
+
+
+def test_orders_exits_and_stale_rows_are_on_the_page(page):
+    for text in ("Orders filled", "Stop and target in one bar", "Decided by finer bars",
+                 "Rows without trading (a feature was stale)", "funding paid"):  # fmt: skip
+        assert text in page, text
+
+
 def test_names_from_files_cannot_break_out_of_the_page(opened_run, tmp_path):
     folder = tmp_path / "sample"
     shutil.copytree(opened_run, folder)

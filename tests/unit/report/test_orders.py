@@ -13,8 +13,8 @@ from truefill.config.load import parse_config
 from truefill.market.types import OrderStatus
 from truefill.report.gather import Run, gather
 from truefill.report.orders import orders_facts
-from truefill.report.tables import rates_facts
-from truefill.report.words import STATUSES
+from truefill.report.tables import costs_facts, rates_facts
+from truefill.report.words import STATUSES, money
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,18 @@ def test_without_exits_there_is_no_share(run: Run) -> None:
     orders = {"statuses": {}, "ambiguous": 0, "resolved": 0}
     facts = dict(orders_facts(with_orders(run, ["order"], **orders), "test"))
     assert facts["Stop and target in one bar"] == "0 of 0 exits by stop or target"
+
+
+def test_dividends_are_shown_where_the_data_hold_them(run: Run) -> None:
+    name = "Dividends received, less those paid on shorts"
+    assert name not in dict(costs_facts(run, "test"))
+    tree = run.config.model_dump(mode="json")
+    tree["data"]["events"] = [
+        {"path": "paid.csv", "kind": "dividend", "symbol": "X", "column": "cash"}
+    ]
+    orders = {"statuses": {}, "ambiguous": 0, "resolved": 0, "dividends": -12.5}
+    paid = replace(with_orders(run, [], **orders), config=parse_config(tree))
+    assert dict(costs_facts(paid, "test"))[name] == money(-12.5)
 
 
 def test_rates_are_those_of_the_symbols(run: Run) -> None:
