@@ -69,7 +69,7 @@ def played(env: Environment, actions: np.ndarray) -> Played:
     arrays, decoder = env.arrays, env.spec.decoder
     start = jnp.zeros(ACCOUNTS, jnp.int32)
     account = episodes.reset(env.spec, arrays, start).account
-    decode = jax.jit(partial(episodes._orders, env.spec, arrays))
+    decode = jax.jit(partial(episodes._orders, env.spec, arrays.market))
     allowed = None if decoder.legal is None else jax.jit(decoder.legal)
     rows = []
     for t in range(STEPS):

@@ -155,6 +155,8 @@ def random_draws(run: Run, split: str) -> Spec:
         "name": "random agents",
         "hovertemplate": "%{y} random agents at %{x}<extra></extra>",
     }
+    if min(values) == max(values):  # one bin of plotly's own choice would span everything
+        bars["xbins"] = {"start": values[0] - 5e-4, "end": values[0] + 5e-4, "size": 1e-3}
     line = {"type": "line", "x0": own, "x1": own, "yref": "paper", "y0": 0, "y1": 1}
     note = {
         "x": own, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False,

@@ -20,8 +20,11 @@ def orders_facts(run: Run, split: str) -> list[tuple[str, str]]:
     """
     orders = run.metrics["orders"][split]
     counts = {int(status): number for status, number in orders["statuses"].items()}
-    facts = [(f"Orders {words}" if code != 11 else f"Orders: {words}", count(counts[code]))
-             for code, words in STATUSES.items() if counts.get(code)]  # fmt: skip
+    facts = [
+        (f"Orders: {words}", count(counts[code]))
+        for code, words in STATUSES.items()
+        if counts.get(code)
+    ]
     trades = run.trades.filter(
         (pl.col("split") == split)
         & (pl.col("strategy") == run.chosen)

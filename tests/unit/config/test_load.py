@@ -110,7 +110,7 @@ def test_every_kind_of_file_counts_from_the_config_and_leaves_no_path_behind(
 
 
 def test_a_section_of_files_that_is_no_list_is_an_error_not_a_crash(minimal: Path) -> None:
-    minimal.write_text(MINIMAL.replace("  interval", "  events: {path: a.csv}\n  interval"))
+    minimal.write_text(MINIMAL.replace("  interval", "  events: 5\n  interval"))
     with pytest.raises(ConfigError, match=r"data\.events"):
         load_config(minimal)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from truefill.evaluation.backtest import Trace, backtest
 from truefill.evaluation.baseline_orders import agent_profile
 from truefill.market.types import Array
 from truefill.pipeline import assess as assess_module
+from truefill.pipeline import stages
 from truefill.pipeline.assess import FILES, assess
 
 CONTRACT = "c" * 64
@@ -211,6 +212,13 @@ def test_agents_that_order_weights_show_turnover(
     keys = {"market.allow_short": True, "market.no_trade_band": 0.05,
             "env.action.kind": kind, "env.action.params": params}  # fmt: skip
     assert assess_module._evidence_rule(config_of(keys)) == rule
+
+
+def test_rows_that_cannot_be_traded_are_no_evidence() -> None:
+    present = np.array([[True, True], [True, False], [True, True]])
+    no_trade = np.array([[False, False], [False, False], [True, False]])
+    split = replace(split_of(np.full((3, 2), 100.0), present=present), no_trade=no_trade)
+    assert stages._tradable_rows(split) == 4
 
 
 @pytest.mark.parametrize("short", [True, False])

@@ -129,7 +129,7 @@ def test_warnings_of_the_data_are_in_the_data_section(opened_run, tmp_path):
 
 
 def test_orders_exits_and_stale_rows_are_on_the_page(page):
-    for text in ("Orders filled", "Stop and target in one bar", "Decided by finer bars",
+    for text in ("Orders: filled", "Stop and target in one bar", "Decided by finer bars",
                  "Rows without trading (a feature was stale)", "funding paid"):  # fmt: skip
         assert text in page, text
 
@@ -167,3 +167,15 @@ def test_too_few_trades_leave_no_p_value(tmp_path, page):
     html = without_plotly(render_report(fabricate(tmp_path / "sample", few_trades=True)))
     assert not re.search(r"p = 0\.\d", html)
     assert re.search(r"Seed 42 beat \d+ of 200, p = 0\.\d{4}\.", page)
+
+
+def test_random_agents_that_all_end_alike_make_a_narrow_bar(opened_run, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(opened_run, folder)
+    metrics = read_json(folder / "backtest/metrics.json")
+    metrics["random_draws"]["test"] = {"net_return": [0.1] * 20}
+    write_json(folder / "backtest/metrics.json", metrics)
+    made = figures(render_report(folder))
+    bins = made["random-test"]["data"][0]["xbins"]
+    assert bins["start"] < 0.1 < bins["end"] and bins["end"] - bins["start"] < 0.01
+    assert "xbins" not in made["random-validation"]["data"][0]

@@ -43,9 +43,9 @@ def test_statuses_are_counted_and_none_is_left_out(run: Run) -> None:
     facts = dict(orders_facts(
         with_orders(run, [], statuses=statuses, ambiguous=0, resolved=0), "test"
     ))  # fmt: skip
-    assert facts["Orders filled"] == "40"
-    assert facts["Orders filled in part: room or volume ran out"] == "2"
-    assert facts["Orders no volume left"] == "1"
+    assert facts["Orders: filled"] == "40"
+    assert facts["Orders: filled in part: room or volume ran out"] == "2"
+    assert facts["Orders: no volume left"] == "1"
     assert facts["Orders: bars waited for the price"] == "1,200"
     assert len(facts) == 4 + 2
 
