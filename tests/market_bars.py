@@ -49,8 +49,9 @@ def random_prices(
         last = level[t] + move[t]
     level = level - np.cumsum(np.log(split), axis=0)
     open_, close = np.exp(level), np.exp(level + move)
-    high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0.0, 0.5, full)) * vol)
-    low = np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0.0, 0.5, full)) * vol)
+    wide = np.where(rng.random(full) < 0.03, 0.03, 0.0)  # there and back: stop, target and call
+    high = np.maximum(open_, close) * np.exp(np.abs(rng.normal(0.0, 0.5 * vol + wide)))
+    low = np.minimum(open_, close) * np.exp(-np.abs(rng.normal(0.0, 0.5 * vol + wide)))
     atr = close * rng.uniform(0.0005, 0.02, full)
     return {"open": open_, "high": high, "low": low, "close": close}, atr
 
@@ -101,8 +102,8 @@ def random_columns(
 
 
 def random_finer(rng: np.random.Generator, prices: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Finer bars within the coarse one; its high and its low are that of one of them each. The
-    last is missing in places."""
+    """Finer bars within the coarse one; its high and its low are that of one of them each. Any of
+    them is missing in places, the last more often."""
     high, low = prices["high"][..., None], prices["low"][..., None]
     shape = (*prices["high"].shape, FINER_BARS)
     some = rng.random((2, *shape))
@@ -111,9 +112,9 @@ def random_finer(rng: np.random.Generator, prices: dict[str, np.ndarray]) -> dic
     slots = np.arange(FINER_BARS)
     has_high = slots == rng.integers(FINER_BARS, size=shape[:2])[..., None]
     has_low = slots == rng.integers(FINER_BARS, size=shape[:2])[..., None]
-    missing = (slots == FINER_BARS - 1) & (rng.random(shape) < 0.3) & ~has_high & ~has_low
+    missing = rng.random(shape) < np.where(slots == FINER_BARS - 1, 0.25, 0.08)
     top, bottom = np.where(has_high, high, top), np.where(has_low, low, bottom)
     return {
-        "finer_high": np.where(missing, 0.0, top),
+        "finer_high": np.where(missing, -NEVER, top),
         "finer_low": np.where(missing, NEVER, bottom),
     }

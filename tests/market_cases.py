@@ -175,7 +175,7 @@ def _column(values: Any, full: tuple[int, int], default: float) -> np.ndarray:
 
 
 def _padded_finer(given: Sequence[Any], full: tuple[int, int]) -> dict[str, np.ndarray]:
-    high = np.zeros((*full, FINER_BARS))
+    high = np.full((*full, FINER_BARS), -NEVER)
     low = np.full((*full, FINER_BARS), NEVER)
     for t, pairs in enumerate(given):
         for k, (top, bottom) in enumerate(pairs or ()):
@@ -201,7 +201,7 @@ def rule_arrays(accounts: int, symbols: int, rules: dict[str, Any]) -> dict[str,
 def with_neutral(case: Case, groups: set[str]) -> Case:
     """The case with these optional groups compiled as before, but doing nothing."""
     neutral = {
-        **OPTIONAL_ACCOUNT_RULES, **OPTIONAL_SYMBOL_RULES, **OPTIONAL_COLUMNS, "finer_high": 0.0,
+        **OPTIONAL_ACCOUNT_RULES, **OPTIONAL_SYMBOL_RULES, **OPTIONAL_COLUMNS, "finer_high": -NEVER,
         "finer_low": NEVER,
     }  # fmt: skip
     off = {part for group in groups for part in GROUP_PARTS[group]}

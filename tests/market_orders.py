@@ -37,7 +37,7 @@ def lively_orders(case: Case, seed: int, rate: float | None = None) -> Chooser:
         "side": np.where(rng.random(wide) < 0.5, 1.0, -1.0),
         "size": np.where((size > 0.3) & (size < 0.4), 0.0, size),
         "type": rng.choice([int(k) for k in TYPES], wide, p=list(TYPES.values())),
-        "away": np.exp(rng.normal(0.0, 0.006, wide)),
+        "away": np.exp(rng.normal(0.0, rng.choice([0.006, 0.03], wide, p=[0.8, 0.2]))),
         "gtc": rng.random(wide) < 0.5,
     }
     draws = [

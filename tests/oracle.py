@@ -2,13 +2,15 @@
 
 It shares with ``truefill.market`` only the names of the enumerations. One account, S symbols, one
 bar at a time. Numbers in brackets are the steps of the page; what orders go through is in
-``oracle_orders.py``, how a bar ends in ``oracle_close.py``, the records in ``oracle_types.py``.
+``oracle_orders.py``, what happens inside a bar in ``oracle_bar.py``, how it ends in
+``oracle_close.py``, the records in ``oracle_types.py``.
 """
 
 from __future__ import annotations
 
 import math
 
+from oracle_bar import account_called, came_first, exit_in_bar
 from oracle_close import FLOOR, margin, ruin_and_delisting, session_caps
 from oracle_orders import Request, execute, min_hold_binds, target
 from oracle_types import HOLD, AccountRules, Bar, Fill, Order, Position, Report
@@ -46,9 +48,10 @@ class Ledger:
             self._exit_at_open(s, due)  # [3]
         self._market_orders(due)  # [4]
         self._working_orders()  # [5]
+        called = account_called(self)  # with the account before the exits
         for s in symbols:
-            self._exit_in_bar(s, due)  # [6]
-        margin(self, due)  # [7]
+            exit_in_bar(self, s, due, called=called)  # [6]
+        margin(self, due, called=called)  # [7]
         self._close_orders(due)  # [8]
         session_caps(self)  # [9]
         ruin_and_delisting(self)  # [10]
@@ -348,7 +351,7 @@ class Ledger:
     def _working_orders(self) -> None:
         if not any(self.working):
             return
-        worths = self.worths("open")
+        worths, called = self.worths("open"), account_called(self)
         equity = self.equity_at(worths)
         requests = []
         for s, order in enumerate(self.working):
@@ -357,13 +360,13 @@ class Ledger:
             self.say(s, OrderStatus.WORKING, order)
             if not self.bar.quotes[s].tradable:
                 continue
-            wanted = target(self, s, order, equity, order.price * self.rate(s, "high"))
+            wanted = target(self, s, order, equity, order.price * self.rate(s, "open"))
             request = None if wanted is None else self._triggered(s, order, wanted)
             if request is None:
                 continue
             if min_hold_binds(self, s, request.wanted):
                 self.say(s, OrderStatus.MIN_HOLD, order)
-            elif self._stop_came_first(s, request):
+            elif not request.at_open and came_first(self, request, called=called):
                 self.cancel_working(s, OrderStatus.STOPPED)
             else:
                 requests.append(request)
@@ -395,78 +398,11 @@ class Ledger:
                 touched = quote.low <= price if buys else quote.high >= price
                 self.report.rules["limit touched but not traded through"] += touched
                 return None
+        if request.at_open:
+            request.rate = self.rate(s, "open")
         form = "at the open" if request.at_open else "at its price"
         self.report.rules[f"{name} {form}"] += 1
         return request
-
-    def _stop_came_first(self, s: int, request: Request) -> bool:
-        """Whether the position's stop, also inside this bar, was reached before the order's price:
-        surely where that lies beyond the stop, to be assumed where the order reduces."""
-        p, quote, fired = self.positions[s], self.bar.quotes[s], self.report.rules
-        stop = self.levels(s)[0]
-        worst = quote.low if p.side > 0.0 else quote.high
-        if p.units == 0.0 or p.side * (worst - stop) > 0.0:
-            return False
-        reduces = p.side * request.wanted < p.side * p.units
-        certain = p.side * (request.reference - stop) <= 0.0
-        if certain:
-            fired[f"stop surely before an order that {'reduces' if reduces else 'adds'}"] += 1
-        elif reduces:
-            fired["stop perhaps before an order that reduces"] += 1
-            self.report.ambiguous.add(s)
-        return certain or reduces
-
-    # ---- [6]
-
-    def _exit_in_bar(self, s: int, due: list[Order]) -> None:
-        p, quote = self.positions[s], self.bar.quotes[s]
-        if p.units == 0.0 or not quote.has_bar:
-            return
-        late, rate = self.late.get(s), self.rate(s, "high")
-        stop, target_level, trailing = self.levels(s)
-        worst, favourable = (quote.low, quote.high) if p.side > 0.0 else (quote.high, quote.low)
-        if late is not None and late.type == OrderType.LIMIT:
-            missed = p.side * (favourable - target_level) >= 0.0
-            favourable = quote.close
-            self.report.rules["late limit: target looks at the close"] += missed
-        stopped = p.side * (worst - stop) <= 0.0
-        reached = p.side * (favourable - target_level) >= 0.0
-        if stopped and reached and late is None and quote.finer is not None:
-            stopped = self._stop_was_first(s, quote.finer, stop, target_level)
-        elif stopped and (reached or (late is not None and late.type == OrderType.STOP)):
-            self.report.ambiguous.add(s)
-        if stopped:
-            beyond = late is None and p.side * (quote.open - stop) <= 0.0
-            self.report.rules["fresh position already beyond its stop"] += beyond
-            self.report.rules["late position stopped"] += late is not None
-            reason = ExitReason.TRAILING_STOP if trailing else ExitReason.STOP_LOSS
-            level = quote.open if beyond else stop
-            self.close(s, level, "in_bar", reason, spread=True, rate=rate)
-        elif reached:
-            self.report.rules["late position at its target"] += late is not None
-            self.close(s, target_level, "in_bar", ExitReason.TAKE_PROFIT, spread=False, rate=rate)
-        else:
-            return
-        self.cancel_all(s, due)
-
-    def _stop_was_first(
-        self, s: int, finer: tuple[tuple[float, float], ...], stop: float, target_level: float
-    ) -> bool:
-        """Both lie inside the bar: walk through its finer bars."""
-        side = self.positions[s].side
-        for high, low in finer:
-            worst, favourable = (low, high) if side > 0.0 else (high, low)
-            stopped = side * (worst - stop) <= 0.0
-            reached = side * (favourable - target_level) >= 0.0
-            if stopped != reached:
-                self.report.resolved.add(s)
-                self.report.rules[f"finer bars: {'stop' if stopped else 'target'} first"] += 1
-                return stopped
-            if stopped:
-                break
-        self.report.rules["finer bars: both in one"] += 1
-        self.report.ambiguous.add(s)
-        return True
 
     # ---- [11]
 

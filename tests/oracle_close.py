@@ -18,20 +18,18 @@ LAST_BITS = 1e-12
 """What a cap's sale would leave of a position, or take of it, below this share is rounding dust."""
 
 
-def margin(ledger: Ledger, due: list[Order]) -> None:
+def margin(ledger: Ledger, due: list[Order], *, called: bool) -> None:
+    """Close at the adverse extremes what the exits inside the bar have left."""
+    if not called:
+        return
+    ledger.report.liquidated = True
     adverse = ["low" if p.units > 0.0 else "high" for p in ledger.positions]
-    worths = [ledger.worth(s, name) for s, name in enumerate(adverse)]
-    gross = sum(abs(p.units) * w for p, w in zip(ledger.positions, worths, strict=True))
-    if gross > 0.0 and ledger.equity_at(worths) < ledger.rules.maintenance * gross:
-        ledger.report.liquidated = True
-        closed = False
-        for s, name in enumerate(adverse):
-            closed |= close_at(ledger, s, name, ExitReason.LIQUIDATION)
-        for s, order in enumerate(due):
-            if closed:
-                active = order.at_close or ledger.working[s] is not None
-                ledger.report.rules["liquidation cancels an order"] += active
-                ledger.cancel_all(s, due)
+    closed = [close_at(ledger, s, n, ExitReason.LIQUIDATION) for s, n in enumerate(adverse)]
+    for s, order in enumerate(due):
+        if any(closed):
+            active = order.at_close or ledger.working[s] is not None
+            ledger.report.rules["liquidation cancels an order"] += active
+            ledger.cancel_all(s, due)
 
 
 def close_at(ledger: Ledger, s: int, name: str, reason: ExitReason) -> bool:

@@ -22,7 +22,8 @@ LEVELS = (
     "fresh position already beyond its stop", "ambiguous", "late position stopped",
     "late position at its target", "late limit: target looks at the close",
     "best from the close only", "finer bars: target first", "finer bars: stop first",
-    "finer bars: both in one", "masked with position",
+    "finer bars: both in one", "finer bars incomplete", "target overruled by a margin call",
+    "masked with position",
 )  # fmt: skip
 LIMITS = (
     "decision interval", "short refused", "short refused: target", "already on that side",
@@ -35,7 +36,8 @@ TRADES = (
     "LIMIT at its price", "STOP at the open", "STOP at its price",
     "limit at the open pays at most its price", "limit touched but not traded through",
     "stop perhaps before an order that reduces", "stop surely before an order that adds",
-    "stop surely before an order that reduces",
+    "stop surely before an order that reduces", "order overruled by a target",
+    "order overruled by a margin call",
 )  # fmt: skip
 MONEY = (
     "interest", "borrow", "funding: paid", "funding: received", "dividend: long",

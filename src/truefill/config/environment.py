@@ -57,4 +57,4 @@ class EnvConfig(Section):
     drawdown_limit: Fraction = Field(
         1.0, description="training episodes end at this drawdown; 1 = never"
     )
-    initial_balance: Positive = Field(10_000.0, description="starting cash, quote currency")
+    initial_balance: Positive = Field(10_000.0, description="starting cash, account currency")

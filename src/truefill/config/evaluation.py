@@ -25,7 +25,7 @@ class SmaCrossConfig(Section):
 class EvaluationConfig(Section):
     """Backtest, baselines and uncertainty."""
 
-    initial_balance: Positive = Field(10_000.0, description="starting cash, quote currency")
+    initial_balance: Positive = Field(10_000.0, description="starting cash, account currency")
     sma_cross: SmaCrossConfig = Field(default_factory=lambda: SmaCrossConfig())
     random_draws: Count = Field(200, description="random agents with the agent's trade frequency")
     bootstrap_draws: Count = Field(2_000, description="draws of the stationary block bootstrap")
@@ -66,6 +66,6 @@ class GatesConfig(Section):
     min_profit_factor: NonNegative | None = Field(None, description="per trade, net")
     max_action_imbalance: Fraction | None = Field(
         0.85,
-        description="|bars long - bars short| / bars in a position; left out without allow_short",
+        description="|bars long - bars short| / bars in a position; off where no symbol may short",
     )
     min_rows: MinRows = Field(default_factory=lambda: MinRows())

@@ -65,7 +65,7 @@ def last_ever(bars: pl.DataFrame, delisted: Iterable[str]) -> npt.NDArray[np.boo
 
 def silent_ends(bars: pl.DataFrame, delisted: Iterable[str], session: Session) -> list[str]:
     """A warning for each symbol that ends more than ``MAX_SILENT_SESSIONS`` sessions before the
-    last bar of all, although nothing declares it delisted."""
+    last of ``bars`` (those before the test split), although nothing declares it delisted."""
     seconds = bars["timestamp"].dt.epoch("s").to_numpy().astype(np.int64)
     dated = bars.select("symbol", "timestamp", day=pl.Series(session_time(session, seconds).day))
     days = np.unique(dated["day"].to_numpy())
@@ -75,7 +75,7 @@ def silent_ends(bars: pl.DataFrame, delisted: Iterable[str], session: Session) -
         later = len(days) - int(np.searchsorted(days, day, side="right"))
         if later > MAX_SILENT_SESSIONS and symbol not in set(delisted):
             found.append(
-                f"{symbol} ends on {moment.date()}, {later:,} sessions before the last bar of all; "
+                f"{symbol} has no bar from {moment.date()} to the test split, {later:,} sessions; "
                 "positions stay marked at its last close. If it was delisted, set delisted: true "
                 "on its file in data.bars"
             )

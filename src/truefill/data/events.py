@@ -8,6 +8,7 @@ the next bar. Events of one kind on one bar add up; splits multiply.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import polars as pl
 from truefill.config.sources import EventsFile, Kind
 from truefill.core.errors import ConfigError, did_you_mean
 from truefill.data.defects import ROW, first_row, more, refuse
+from truefill.data.event_checks import check_splits, partial_funding, seen_splits
 from truefill.data.read import InputFile, read_event_rows
 
 Floats = npt.NDArray[np.float64]
@@ -25,26 +27,41 @@ NOTHING: dict[Kind, float] = {"funding": 0.0, "dividend": 0.0, "split": 1.0}
 """The value of a bar without an event, by kind; also the order of the columns."""
 LARGEST_FUNDING = 0.1
 """Of the notional, at one moment: more is a rate in percent or a rate a year."""
+BEFORE, AFTER, OTHER = -1, -2, -3
+"""In place of a bar: before the symbol's first bar, after its last, of a symbol without bars."""
+
+
+@dataclass(frozen=True)
+class BookedEvents:
+    """``columns``: f64[n] by kind, only kinds that are given; ``facts`` and ``warnings`` tell of
+    events and bars before the test split only."""
+
+    columns: dict[str, Floats]
+    inputs: list[InputFile]
+    facts: list[dict[str, Any]]
+    warnings: list[str]
 
 
 def book_events(
-    sources: Sequence[EventsFile], bars: pl.DataFrame
-) -> tuple[dict[str, Floats], list[InputFile], list[dict[str, Any]]]:
-    """Columns f64[n] by kind (only kinds that are given), the files, and what became of each file's
-    events.
+    sources: Sequence[EventsFile], bars: pl.DataFrame, before_test: pl.Expr
+) -> BookedEvents:
+    """The events of every file, each on its bar.
 
     Args:
-        bars: ``timestamp`` and ``symbol``, sorted by symbol and time, [n].
+        bars: ``timestamp``, ``symbol``, ``open`` and ``close``, sorted by symbol and time, [n].
+        before_test: bars and events that facts and warnings may tell of.
 
     Raises:
-        DataError: a value that its kind cannot have, with file, row and column.
+        DataError: a value that its kind cannot have, with file, row and column; a file of which
+            nothing is booked; a split that the bars do not show, or that is given twice.
         ConfigError: ``symbol:`` names one that has no bars.
     """
     kinds = [kind for kind in NOTHING if any(source.kind == kind for source in sources)]
     columns: dict[str, Floats] = {kind: np.full(bars.height, NOTHING[kind]) for kind in kinds}
-    starts = bars["timestamp"].dt.epoch("us").to_numpy()
-    files, facts = [], []
     spans = symbol_spans(bars)
+    known = bars.filter(before_test)
+    files, facts = [], []
+    placed: dict[Kind, list[pl.DataFrame]] = {kind: [] for kind in kinds}
     for i, source in enumerate(sources):
         if source.symbol is not None and source.symbol not in spans:
             raise ConfigError(
@@ -53,16 +70,24 @@ def book_events(
                 do=did_you_mean(source.symbol, spans),
             )
         table, file = read_event_rows(source)
-        table = _checked(source, table, file.name)
+        table = _checked(source, table, file.name).with_columns(file=pl.lit(file.name))
+        table = table.with_columns(bar=_bars_of(table, bars))
+        own = table.filter(pl.col("bar") >= 0)
+        if own.is_empty():
+            refuse("nothing_booked", f"none of its {file.rows:,} events falls on a bar",
+                   file=file.name,
+                   do=f"name symbols as the bars do ({', '.join(spans)}), or give events of the "
+                   "bars' own time")  # fmt: skip
+        combine = np.multiply if source.kind == "split" else np.add
+        combine.at(columns[source.kind], own["bar"].to_numpy(), own["value"].to_numpy())
+        placed[source.kind].append(table)
         files.append(file)
-        facts.append(
-            {
-                "file": file.name,
-                "kind": source.kind,
-                **_book(columns[source.kind], source.kind, table, starts, spans),
-            }
-        )
-    return columns, files, facts
+        counts = _counts(table.filter(before_test), known)
+        facts.append({"file": file.name, "kind": source.kind, **counts})
+    check_splits(placed.get("split", []), bars)
+    warnings = partial_funding(placed.get("funding", []), known, before_test)
+    warnings += seen_splits(placed.get("split", []), before_test)
+    return BookedEvents(columns, files, facts, warnings)
 
 
 def symbol_spans(bars: pl.DataFrame) -> dict[str, tuple[int, int]]:
@@ -98,26 +123,28 @@ def _checked(source: EventsFile, table: pl.DataFrame, file: str) -> pl.DataFrame
     return table
 
 
-def _book(
-    column: Floats,
-    kind: Kind,
-    events: pl.DataFrame,
-    starts: npt.NDArray[np.int64],
-    spans: dict[str, tuple[int, int]],
-) -> dict[str, int]:
-    """Add ``events`` to ``column`` in place, in the order of the file; returns the counts."""
-    counts = {"rows": events.height, "booked": 0, "before_first_bar": 0, "after_last_bar": 0}
-    combine = np.multiply if kind == "split" else np.add
-    for symbol, (first, end) in spans.items():
-        own = events.filter(pl.col("symbol") == symbol)
-        moments = own["timestamp"].dt.epoch("us").to_numpy()
-        bars = starts[first:end]
-        before, after = moments < bars[0], moments > bars[-1]
-        inside = ~before & ~after
-        at = first + np.searchsorted(bars, moments[inside])
-        combine.at(column, at, own["value"].to_numpy()[inside])
-        counts["before_first_bar"] += int(before.sum())
-        counts["after_last_bar"] += int(after.sum())
-        counts["booked"] += int(inside.sum())
-    kept = counts["booked"] + counts["before_first_bar"] + counts["after_last_bar"]
-    return {**counts, "other_symbols": events.height - kept}
+def _bars_of(events: pl.DataFrame, bars: pl.DataFrame) -> pl.Series:
+    """The row of the bar on which each event is booked, or ``BEFORE``, ``AFTER``, ``OTHER``."""
+    starts = bars["timestamp"].dt.epoch("us").to_numpy()
+    moments = events["timestamp"].dt.epoch("us").to_numpy()
+    symbols = events["symbol"].to_numpy()
+    bar = np.full(events.height, OTHER)
+    for symbol, (first, end) in symbol_spans(bars).items():
+        own = symbols == symbol
+        at = first + np.searchsorted(starts[first:end], moments[own])
+        at[moments[own] > starts[end - 1]] = AFTER
+        at[moments[own] < starts[first]] = BEFORE
+        bar[own] = at
+    return pl.Series(bar, dtype=pl.Int64)
+
+
+def _counts(events: pl.DataFrame, bars: pl.DataFrame) -> dict[str, int]:
+    """What became of these events on these bars."""
+    bar = _bars_of(events, bars).to_numpy()
+    return {
+        "rows": events.height,
+        "booked": int((bar >= 0).sum()),
+        "before_first_bar": int((bar == BEFORE).sum()),
+        "after_last_bar": int((bar == AFTER).sum()),
+        "other_symbols": int((bar == OTHER).sum()),
+    }

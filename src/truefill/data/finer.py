@@ -17,12 +17,14 @@ from truefill.core.errors import DataError
 from truefill.data.defects import check_overlap, refuse
 from truefill.data.events import symbol_spans
 from truefill.data.read import InputFile, read_bars
+from truefill.data.splits import before_test
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MISSING_HIGH, MISSING_LOW = -1e18, 1e18
-"""High and low of a finer bar that is not there: prices that reach no stop and no target."""
+"""High and low of a finer bar that is not there: prices that reach no stop and no target. They are
+the market's ``NEVER``, repeated: data and market do not import each other; a test compares them."""
 ROUNDING = 1e-9
 """Fraction of the price by which two sources may differ in the last digits."""
 
@@ -31,7 +33,7 @@ def finer_bars(
     data: DataConfig, bars: pl.DataFrame
 ) -> tuple[dict[str, Floats], list[InputFile], dict[str, Any]]:
     """``finer_high`` and ``finer_low`` f64[n, K], K finer bars a bar in order of time; nothing at
-    all where none are configured.
+    all where none are configured. The facts tell of bars before the test split only.
 
     Args:
         bars: the canonical table, sorted by symbol and time, [n].
@@ -46,6 +48,7 @@ def finer_bars(
     low = np.full((bars.height, count), MISSING_LOW)
     spans = symbol_spans(bars)
     files: list[InputFile] = []
+    open_bars = before_test(data.splits)
     symbols, outside = {}, 0
     for source in data.finer_bars:
         table, file = read_bars(source, interval_s=data.finer_interval, needs_volume=False)
@@ -63,12 +66,13 @@ def finer_bars(
             rows = slice(*spans[symbol])
             starts = bars["timestamp"][rows].dt.epoch("us").to_numpy()
             row, slot, kept = _slots(part, starts, data.interval, data.finer_interval, file.name)
-            outside += part.height - kept.height
+            outside += part.filter(open_bars).height - kept.filter(open_bars).height
             _require_inside(bars[rows], row, kept, data.finer_tolerance, file.name)
             high[rows][row, slot] = kept["high"].to_numpy()
             low[rows][row, slot] = kept["low"].to_numpy()
     check_overlap(symbols)
     covered = high.max(axis=1) > MISSING_HIGH
+    covered &= bars.select(open_bars).to_series().to_numpy().astype(np.bool_)
     facts = {
         "interval_s": data.finer_interval,
         "outside_bars": outside,

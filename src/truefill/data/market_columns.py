@@ -17,7 +17,7 @@ from truefill.data.finer import MISSING_HIGH, MISSING_LOW, finer_bars
 from truefill.data.rates import exchange_rates
 from truefill.data.read import MULTIPLIERS, InputFile
 from truefill.data.sessions import Session
-from truefill.data.splits import SPLITS, inside, period_of
+from truefill.data.splits import SPLITS, before_test, inside, period_of
 
 WHERE_MASKED = {
     **{str(kind): value for kind, value in NOTHING.items()},
@@ -31,7 +31,7 @@ WHERE_MASKED = {
 @dataclass(frozen=True)
 class MarketColumns:
     """``table`` [n rows, as the bars]: ``last`` (bool) and the columns ``names``; ``facts`` and
-    ``warnings`` for lineage."""
+    ``warnings`` for lineage tell of what lies before the test split only: it is sealed."""
 
     table: pl.DataFrame
     names: tuple[str, ...]
@@ -48,25 +48,27 @@ def market_columns(
     Only what the config gives becomes a column. Raises ``DataError`` and ``ConfigError``.
     """
     delisted = sorted(delisted)
-    events, event_files, event_facts = book_events(data.events, bars)
+    open_bars = before_test(data.splits)
+    known = bars.select(open_bars).to_series().to_numpy().astype(np.bool_)
+    events = book_events(data.events, bars, open_bars)
     rates, rate_files, rate_facts = exchange_rates(
-        data.exchange_rates, bars, _in_splits(data, bars), data.interval
+        data.exchange_rates, bars, _in_splits(data, bars), data.interval, known
     )
     finer, finer_files, finer_facts = finer_bars(data, bars)
-    columns = {**events, **rates, **_multipliers(data, bars), **finer}
+    columns = {**events.columns, **rates, **_multipliers(data, bars), **finer}
     last = last_ever(bars, delisted)
-    ends = bars.filter(pl.Series(last)).select("symbol", "timestamp").iter_rows()
+    ends = bars.filter(pl.Series(last & known)).select("symbol", "timestamp").iter_rows()
     return MarketColumns(
         table=pl.DataFrame({"last": last, **columns}),
         names=tuple(columns),
-        inputs=event_files + rate_files + finer_files,
+        inputs=events.inputs + rate_files + finer_files,
         facts={
-            "events": event_facts,
+            "events": events.facts,
             "exchange_rates": rate_facts,
             "finer_bars": finer_facts,
             "delisted": {symbol: moment.isoformat() for symbol, moment in ends},
         },
-        warnings=silent_ends(bars, delisted, session),
+        warnings=silent_ends(bars.filter(open_bars), delisted, session) + events.warnings,
     )
 
 

@@ -29,6 +29,7 @@ def exchange_rates(
     bars: pl.DataFrame,
     needed: npt.NDArray[np.bool_],
     interval_s: float,
+    counted: npt.NDArray[np.bool_],
 ) -> tuple[dict[str, Floats], list[InputFile], list[dict[str, Any]]]:
     """``rate_open`` and ``rate_close`` f64[n], 1 for symbols without a rate; nothing at all without
     any rate file.
@@ -36,6 +37,7 @@ def exchange_rates(
     Args:
         bars: ``timestamp`` and ``symbol``, sorted by symbol and time, [n].
         needed: [n] bool, the bars that must have a rate; others may hold NaN.
+        counted: [n] bool, the bars that the facts may tell of.
 
     Raises:
         DataError: a needed bar before the first rate, or with one older than ``max_staleness``.
@@ -62,7 +64,7 @@ def exchange_rates(
             at_open, at_close, age_s, own = _as_of(pair, starts[rows], interval_s)
             _require_fresh(source, symbol, starts[rows], age_s, needed[rows], file.name)
             opens[rows], closes[rows] = at_open, at_close
-            carried += int((~own & needed[rows]).sum())
+            carried += int((~own & needed[rows] & counted[rows]).sum())
         facts.append({"file": file.name, "symbols": list(source.symbols), "invert": source.invert,
                       "carried_bars": carried})  # fmt: skip
     return {"rate_open": opens, "rate_close": closes}, files, facts

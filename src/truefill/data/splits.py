@@ -22,6 +22,11 @@ def inside(period: SplitPeriod) -> pl.Expr:
     return (stamp >= pl.lit(period.start)) & (stamp < pl.lit(period.end))
 
 
+def before_test(splits: SplitsConfig) -> pl.Expr:
+    """Rows before the test split: all that may be told of the data while it is sealed."""
+    return pl.col("timestamp") < pl.lit(splits.test.start)
+
+
 def split_table(table: pl.DataFrame, splits: SplitsConfig) -> tuple[dict[str, pl.DataFrame], int]:
     """The rows of each split, and how many lie in none. Rule ``empty_split`` where none are."""
     out = {name: table.filter(inside(period_of(splits, name))) for name in SPLITS}

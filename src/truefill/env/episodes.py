@@ -187,7 +187,8 @@ def observe(spec: EnvSpec, arrays: EnvArrays, state: EnvState) -> Observation:
         rows = arrays.features[state.t[:, None] + offsets]
         market = rows.reshape(state.t.shape[0], -1)
     market_rules = rules_at(arrays, state.t)
-    context = Context(state.account, market_rules, arrays.clock[state.t])
+    price = arrays.bars.price(state.t, state.account.mark)
+    context = Context(state.account, market_rules, arrays.clock[state.t], price)
     columns = [
         STATE_FEATURES.get(name).make(context).astype(jnp.float32).T for name in spec.state_features
     ]

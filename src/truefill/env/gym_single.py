@@ -87,6 +87,8 @@ class MarketEnv(gymnasium.Env[Values, Any]):
         account, t = jax.device_get((self._running.state.account, self._running.state.t))
         bar, equity = int(t[0]), float(account.equity[0])
         when = f"bar {bar}"
+        if self._arrays.pool is not None:
+            when = f"symbol {int(self._arrays.pool.symbol[bar])}, {when}"
         if self._timestamps_s is not None:
             when += f" {np.datetime64(int(self._timestamps_s[bar]), 's')}"
         weights = account.units[0] * account.mark[0] / equity

@@ -55,6 +55,12 @@ def pool_symbols(
     )
 
 
+def joined_timestamps(split: SplitArrays) -> np.ndarray:
+    """Unix seconds of each bar of the joined axis, int64."""
+    present = [split.present[:, s] for s in range(len(split.symbols))]
+    return np.concatenate([split.timestamps_s[own] for own in present])
+
+
 def _pool(rows: list[np.ndarray], symbol: np.ndarray, spec: EnvSpec, longest: int) -> Pool:
     ends = np.cumsum([len(own) for own in rows]) - 1
     firsts = ends - np.asarray([len(own) for own in rows]) + 1 + spec.first_bar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from math import isclose
 from typing import Literal
 
 import jax.numpy as jnp
@@ -12,9 +12,8 @@ import numpy as np
 from truefill.config.schema import Config, Window
 from truefill.config.symbol_rules import Rules
 from truefill.core.errors import ConfigError, DataError
-from truefill.core.registry import Params
 from truefill.data.split import SplitArrays
-from truefill.env.decoders import DECODERS, Decoder
+from truefill.env.decoder_check import make_decoder as make_decoder
 from truefill.env.episodes import EnvArrays, EnvSpec, EpisodeParams, RewardParams
 from truefill.env.market_bars import market_bars
 from truefill.env.market_setup import FOREVER as FOREVER
@@ -65,11 +64,14 @@ def make_environment(
         routes: limit and stop orders will come (plans); agents and baselines send none.
 
     Raises:
-        ConfigError: decoder and market do not fit together.
+        ConfigError: decoder and market do not fit together, or one symbol's account would be of
+            another size in the backtest than in training where size decides what can be traded.
         DataError: the split is shorter than one window and the decision lag.
     """
     spec = make_spec(config, split)
     training = stage == "train"
+    if not training and pools(config, split.symbols):
+        _check_shares(config, split.symbols)
     reward, env = config.env.reward, config.env
     balance = env.initial_balance if training else config.evaluation.initial_balance
     weights = {"log_equity": 1.0, **{n: float(getattr(reward, n)) for n in spec.reward_terms[1:]}}
@@ -115,6 +117,28 @@ def pools(config: Config, symbols: tuple[str, ...]) -> bool:
     return config.env.episode_symbols == "one" and len(symbols) > 1
 
 
+def _check_shares(config: Config, symbols: tuple[str, ...]) -> None:
+    """Refuse accounts of another size than in training under rules that count in units or money."""
+    market, count = config.market, len(symbols)
+    trained, given = config.env.initial_balance, config.evaluation.initial_balance
+    rules = [market.rules_for(symbol) for symbol in symbols]
+    found = {
+        "lot_size": any(r.lot_size > 0.0 for r in rules),
+        "min_notional": any(r.min_notional > 0.0 for r in rules),
+        "participation": market.participation is not None,
+    }
+    by_size = ", ".join(name for name, is_set in found.items() if is_set)
+    if by_size and not isclose(given, count * trained):
+        raise ConfigError(
+            f"with env.episode_symbols 'one' each of {count} symbols trained with "
+            f"env.initial_balance {trained:g}, but evaluation.initial_balance {given:g} gives each "
+            f"{given / count:g}; under {by_size} the two do not trade alike",
+            where="evaluation.initial_balance",
+            do=f"set evaluation.initial_balance: {count * trained:g} "
+            f"({count} x env.initial_balance)",
+        )
+
+
 def make_spec(config: Config, split: SplitArrays) -> EnvSpec:
     """The static shape of the environment on ``split``."""
     return spec_for(config, split.symbols, split.features.shape[2])
@@ -123,7 +147,7 @@ def make_spec(config: Config, split: SplitArrays) -> EnvSpec:
 def spec_for(config: Config, symbols: tuple[str, ...], features: int) -> EnvSpec:
     """The static shape for ``symbols`` with ``features`` market features each."""
     env, market, reward = config.env, config.market, config.env.reward
-    decoder = make_decoder(config)
+    decoder = make_decoder(config, symbols)
     state_features = list(env.state_features)
     for name in state_features:
         STATE_FEATURES.get(name, where="env.state_features")
@@ -146,55 +170,3 @@ def spec_for(config: Config, symbols: tuple[str, ...], features: int) -> EnvSpec
         decoder=decoder,
         mask_illegal=env.action.illegal == "mask",
     )
-
-
-def make_decoder(config: Config) -> Decoder:
-    """The config's action decoder, checked against the market."""
-    action = config.env.action
-    params = DECODERS.parse(action.kind, action.params, where="env.action")
-    decoder = _decoder(action.kind, params)
-    if decoder.needs_short and not config.market.allow_short:
-        raise ConfigError(
-            f"decoder {action.kind!r} goes short, but market.allow_short is false",
-            where="env.action.kind",
-            do="set market.allow_short: true, use long_only where the decoder has it, or flat_long",
-        )
-    if decoder.needs_band and config.market.no_trade_band == 0.0:
-        raise ConfigError(
-            f"decoder {action.kind!r} orders a weight at every decision, so drift alone would "
-            "trade on every bar",
-            where="market.no_trade_band",
-            do="set market.no_trade_band, e.g. 0.05",
-        )
-    _check_limits(decoder, config)
-    return decoder
-
-
-def _check_limits(decoder: Decoder, config: Config) -> None:
-    """Refuse weights that the market would cut, and steps that its band would swallow."""
-    market, kind = config.market, config.env.action.kind
-    for what, wanted, key in (
-        ("weights", decoder.max_weight, "max_weight"),
-        ("a gross exposure", decoder.max_gross, "max_leverage"),
-    ):
-        allowed = getattr(market, key)
-        if wanted is not None and wanted > allowed:
-            raise ConfigError(
-                f"decoder {kind!r} orders {what} of up to {wanted:g} x equity, but "
-                f"market.{key} allows {allowed:g}",
-                where="env.action.params",
-                do=f"lower it in env.action.params, or set market.{key}: {wanted:g}",
-            )
-    if decoder.min_step is not None and market.no_trade_band >= decoder.min_step:
-        raise ConfigError(
-            f"decoder {kind!r} has sizes {decoder.min_step:g} apart, and a no-trade band of "
-            f"{market.no_trade_band:g} would keep the position from moving between them",
-            where="market.no_trade_band",
-            do=f"set it below {decoder.min_step:g}",
-        )
-
-
-@cache
-def _decoder(kind: str, params: Params) -> Decoder:
-    """One object per decoder and parameters: equal specs are equal, and compile once."""
-    return DECODERS.get(kind).make(params)

@@ -26,6 +26,8 @@ class Context(NamedTuple):
     params: MarketParams
     clock: Array
     """float32 [N, 4]: sine and cosine of the session fraction, sine and cosine of the weekday."""
+    price: Array
+    """Last close, quote currency, [N, S]; ``account.mark`` is what a unit is worth at it."""
 
 
 StateFeature = Callable[[Context], Array]
@@ -44,8 +46,10 @@ def _register(
     )
 
 
-def _unrealized(account: Account) -> Array:
-    return jnp.sign(account.units) * (account.mark / account.entry - 1.0)
+def _unrealized(c: Context) -> Array:
+    return jnp.where(
+        c.account.units != 0.0, jnp.sign(c.account.units) * (c.price / c.account.entry - 1.0), 0.0
+    )
 
 
 @_register("position", per_symbol=True, low=-4.0, high=4.0, flat=0.0)
@@ -57,7 +61,7 @@ def position(c: Context) -> Array:
 @_register("unrealized_pnl", per_symbol=True, low=-1.0, high=1.0, flat=0.0)
 def unrealized_pnl(c: Context) -> Array:
     """Unrealized return of the position on its entry price, clipped to +-1; 0 when flat."""
-    return jnp.clip(_unrealized(c.account), -1.0, 1.0)
+    return jnp.clip(_unrealized(c), -1.0, 1.0)
 
 
 @_register("stop_proximity", per_symbol=True, low=0.0, high=1.0, flat=1.0)
@@ -68,7 +72,7 @@ def stop_proximity(c: Context) -> Array:
     """
     a = c.account
     side = jnp.sign(a.units)
-    gap = side * (a.mark - levels(a, c.params).stop) / a.entry
+    gap = side * (c.price - levels(a, c.params).stop) / a.entry
     trail = jnp.minimum(c.params.trail_distance, c.params.trail_activation)
     stop = jnp.where(a.stop < NEVER, a.stop, trail)
     stopped = (side != 0.0) & (stop < NEVER)
@@ -80,7 +84,7 @@ def stop_proximity(c: Context) -> Array:
 def target_proximity(c: Context) -> Array:
     """Share of the way from entry to target, 0..1; 0 when flat."""
     target = jnp.where(c.account.target > 0.0, c.account.target, 1.0)
-    return jnp.clip(_unrealized(c.account) / target, 0.0, 1.0)
+    return jnp.clip(_unrealized(c) / target, 0.0, 1.0)
 
 
 @_register("bars_held", per_symbol=True, low=0.0, high=1.0, flat=0.0)

@@ -1,8 +1,8 @@
 """What ``info`` holds beside observation and reward, for one account and for N.
 
-``equity`` (quote currency, at the close); ``legal`` (bool [S, A]) where the decoder forbids actions
-and the config masks them; ``illegal`` (bool, one a symbol): the action just taken was, and became a
-hold. When an episode ends also ``episode_summary``: ``net_return`` (fraction), ``bars``,
+``equity`` (account currency, at the close); ``legal`` (bool [S, A]) where the decoder forbids
+actions and the config masks them; ``illegal`` (bool, one a symbol): the action just taken was, and
+became a hold. When an episode ends also ``episode_summary``: ``net_return`` (fraction), ``bars``,
 ``closed_trades`` and ``turnover`` (traded notional / equity, summed over bars).
 
 For N accounts every key is an array with accounts first, and ``_key`` says which accounts have it,

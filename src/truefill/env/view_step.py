@@ -131,10 +131,17 @@ def given_starts(
             do=f"give a bar index, or {count} of them",
         )
     first, last = spec.first_bar, int(arrays.episode.last_bar) - 1
-    if np.any((starts < first) | (starts > last)):
+    possible = (starts >= first) & (starts <= last)
+    which = ""
+    if arrays.pool is not None:
+        bars = np.clip(starts, first, last)
+        symbol, ends = np.asarray(arrays.pool.symbol)[bars], np.asarray(arrays.pool.last_bar)[bars]
+        possible &= (np.asarray(arrays.pool.first)[symbol] <= starts) & (starts < ends)
+        which = " of the joined axis, a whole window into its symbol's bars and before their last"
+    if not np.all(possible):
         raise UsageError(
             f"start {options['start']!r} is out of range",
             where="reset",
-            do=f"an episode can begin at bar {first} to {last}",
+            do=f"an episode can begin at bar {first} to {last}{which}",
         )
     return np.broadcast_to(starts, (count,)).astype(np.int32)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from truefill.market.types import OrderKind
 
 F64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
 
 REBALANCE_AT = 0.10
@@ -68,8 +69,10 @@ def flat(closes: F64) -> OrderList:
 def buy_and_hold(closes: F64) -> OrderList:
     """Long 1/S of equity in every symbol from the first bar on.
 
-    The order is "be long" (``SIDE``) and stands at every bar: it trades once, survives a first bar
-    that cannot be traded, and buys back where a stop of the config took the position away.
+    The order is "be long" (``SIDE``) and stands at every bar: it trades once, at the first bar that
+    can be traded, and never tops up. It is meant for a market without stops, holding rules, caps at
+    the close and limits by order size (``pipeline/assess.py`` takes them away); after a liquidation
+    it buys again.
     """
     value = np.full(closes.shape, 1.0 / closes.shape[1])
     return OrderList(np.full(closes.shape, OrderKind.SIDE, np.int32), value)
@@ -95,9 +98,12 @@ def constant_exposure(closes: F64, mean_weight: F64) -> OrderList:
     return orders
 
 
-def sma_cross(closes: F64, fast_bars: int, slow_bars: int, *, allow_short: bool) -> OrderList:
+def sma_cross(
+    closes: F64, fast_bars: int, slow_bars: int, *, allow_short: bool | Bools
+) -> OrderList:
     """Long 1/S while the fast average of closes is above the slow one, else short (or flat).
 
+    ``allow_short``: of all symbols, or one a symbol [S].
     Nothing is ordered before ``slow_bars`` closes exist, nor while the two averages are equal.
     """
     orders = _hold(*closes.shape)
@@ -108,7 +114,7 @@ def sma_cross(closes: F64, fast_bars: int, slow_bars: int, *, allow_short: bool)
     fast = windows(closes, fast_bars, axis=0).mean(axis=-1)[slow_bars - fast_bars :]
     gap = fast - slow
     decided = np.abs(gap) > TIE * np.abs(slow)
-    below = -1.0 if allow_short else 0.0
+    below = np.where(allow_short, -1.0, 0.0)
     side = np.where(gap > 0.0, 1.0, below) / closes.shape[1]
     orders.kind[slow_bars - 1 :] = np.where(decided, OrderKind.SIDE, OrderKind.HOLD)
     orders.value[slow_bars - 1 :] = np.where(decided, side, 0.0)

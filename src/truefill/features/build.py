@@ -48,6 +48,7 @@ def build_dataset(config: Config) -> BuiltDataset:
     """Build all splits in memory. Raises ``ConfigError`` or ``DataError``; writes nothing."""
     specs = tuple(normalize.specify(feature) for feature in config.features)
     _require_room(config, specs)
+    _require_fixed_stops(config)
     counts = RowCounts()
     series, series_files = read_series(config.data.series)
     extra = sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
@@ -118,6 +119,16 @@ def _require_room(config: Config, specs: Sequence[FeatureSpec]) -> None:
                 where=f"features.{spec.name}",
                 do="shorten its parameters or widen data.splits.train",
             )
+
+
+def _require_fixed_stops(config: Config) -> None:
+    """Refuse ATR stops on bars with splits: the ATR would take each for a move of the price."""
+    if config.market.atr_stops and any(file.kind == "split" for file in config.data.events):
+        raise ConfigError(
+            "the ATR of bars as they traded is false around every split",
+            where="market.atr_stops",
+            do="use fixed stops, or adjusted bars without split events",
+        )
 
 
 def inspect_inputs(config: Config) -> dict[str, Any]:

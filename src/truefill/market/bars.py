@@ -69,6 +69,13 @@ class MarketBars:
             return close
         return close * self.table[t, self.columns.index("rate_close")]
 
+    def price(self, t: Array, mark: Array) -> Array:
+        """Last close at bar ``t`` in quote currency, [N, S]; ``mark``: what a unit is worth then,
+        which is the same where there are no rates."""
+        if "rate_close" not in self.columns:
+            return mark
+        return self.table[t, self.columns.index("close")]
+
     def row(self, t: Array) -> BarRow:
         """Bar ``t`` (int32 [N]) of each account."""
         finer = None if self.finer is None else self.finer[t]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 
 from truefill.market import gates
-from truefill.market.arithmetic import cut, cut_gate, total
+from truefill.market.arithmetic import cut, total
 from truefill.market.exits import Late
 from truefill.market.fills import Costs, close, exit_spread, trade, worth
 from truefill.market.gates import LOT_TOLERANCE
+from truefill.market.margin import adverse_price
 from truefill.market.orders import Plan
 from truefill.market.types import (
     EQUITY_FLOOR,
@@ -21,7 +22,7 @@ from truefill.market.types import (
     MarketParams,
 )
 
-DUST = 1e-12
+SALE_DUST = 1e-12
 """A cap's sale of less than this share of the position is none; one that leaves less takes all."""
 
 
@@ -34,17 +35,6 @@ def close_marks(account: Account, row: BarRow) -> Array:
 def equity_floor(params: MarketParams) -> Array:
     """Equity is never below this, [N]."""
     return EQUITY_FLOOR * params.initial_balance
-
-
-def margin_call(account: Account, row: BarRow, params: MarketParams) -> tuple[Array, Array]:
-    """Gate [N]: equity at the adverse extremes is below maintenance; and those extremes [N, S]."""
-    adverse = jnp.where(account.units > 0.0, row.low, row.high)
-    marks = jnp.where(row.state > BarState.MASKED, worth(adverse, row.rate_close), account.mark)
-    gross = total(jnp.abs(account.units) * marks, params)
-    worst = account.cash + total(account.units * marks, params)
-    scale = jnp.where(gross > 0.0, gross, 1.0)
-    enough = gates.at_least(worst, params.maintenance * gross, scale, params.temperature)
-    return cut_gate(gates.both(gross > 0.0, gates.no(enough)), params), adverse
 
 
 def has_caps(params: MarketParams) -> bool:
@@ -86,7 +76,7 @@ def sell_excess(
         share = jnp.where(yields > 0.0, jnp.clip(share, 0.0, 1.0), 0.0)
         sold = sold + share[:, None] * rest
     units = jnp.minimum(_lots_up(sold / unit, params), size)
-    dust = jnp.maximum(LOT_TOLERANCE * params.lot, DUST * size)
+    dust = jnp.maximum(LOT_TOLERANCE * params.lot, SALE_DUST * size)
     units = jnp.where(size - units <= dust, size, units)
     units = jnp.where(ends & (sold / unit > dust), units, 0.0)
     plan = Plan(-side * units, jnp.zeros(size.shape), spread, jnp.zeros(size.shape), ends)
@@ -106,7 +96,6 @@ def _lots_up(units: Array, params: MarketParams) -> Array:
 def forced_exit(
     account: Account,
     called: Array | None,
-    adverse: Array,
     row: BarRow,
     costs: Costs,
     params: MarketParams,
@@ -130,7 +119,7 @@ def forced_exit(
         ends = gates.either(ends, called[:, None])
         hard = gates.is_open(called)[:, None]
         reason = jnp.where(hard, ExitReason.LIQUIDATION, reason)
-        reference = jnp.where(hard, adverse, row.close)
+        reference = jnp.where(hard, adverse_price(account, row), row.close)
     spread = exit_spread(account.units, row, costs, params)
     price = reference * (1.0 - jnp.sign(account.units) * spread)
     paid = jnp.abs(reference - price)

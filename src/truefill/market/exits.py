@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from truefill.market import gates
 from truefill.market.arithmetic import cut, cut_gate
 from truefill.market.fills import Costs, cancel, close, exit_spread
-from truefill.market.stops import levels
+from truefill.market.margin import adverse_price, margin_call, stop_fill
+from truefill.market.stops import Levels, levels
 from truefill.market.types import (
     Account,
     Array,
@@ -38,6 +39,8 @@ class InBar(NamedTuple):
 
     ambiguous: Array
     resolved: Array | None
+    called: Array
+    """Gate [N]: below maintenance at the adverse extremes."""
 
 
 class AtOpen(NamedTuple):
@@ -100,47 +103,49 @@ def exit_at_open(
     return account, due, AtOpen(leg, exited, status)
 
 
-def stop_inside(account: Account, row: BarRow, params: MarketParams) -> tuple[Array, Array]:
-    """bool [N, S]: the bar reaches the stop of the position held now; and the stop's price."""
+def reached_inside(
+    account: Account, level: Levels, late: Late | None, row: BarRow, params: MarketParams
+) -> tuple[Array, Array]:
+    """Gates [N, S]: the bar reaches the stop, and the target, of the position held now."""
     side = jnp.sign(account.units)
-    worst = jnp.where(side > 0.0, row.low, row.high)
+    temperature = params.temperature
     live = (row.state > BarState.MASKED) & (side != 0.0)
-    stop = levels(account, params).stop
-    return live & (side * (worst - stop) <= 0.0), stop
+    worst = adverse_price(account, row)
+    best = jnp.where(side > 0.0, row.high, row.low)
+    if late is not None:
+        best = jnp.where(late.limit, row.close, best)
+    stop = gates.at_least(0.0, side * (worst - level.stop), row.open, temperature)
+    target = gates.at_least(side * (best - level.target), 0.0, row.open, temperature)
+    return (
+        cut_gate(gates.both(live, stop), params),
+        cut_gate(gates.both(live, target), params),
+    )
 
 
 def exit_in_bar(
     account: Account, row: BarRow, late: Late | None, costs: Costs, params: MarketParams
 ) -> tuple[Account, Leg, InBar]:
-    """Stop or target from the bar's high and low; of both the stop, unless finer bars know."""
+    """Step 6: stop or target from the bar's high and low; of both the stop, unless finer bars know,
+    and no target where the account is called."""
     side = jnp.sign(account.units)
     level = levels(account, params)
-    temperature = params.temperature
-    live = (row.state > BarState.MASKED) & (side != 0.0)
-    worst = jnp.where(side > 0.0, row.low, row.high)
-    best = jnp.where(side > 0.0, row.high, row.low)
-    if late is not None:
-        best = jnp.where(late.limit, row.close, best)
-    reached_stop = gates.at_least(0.0, side * (worst - level.stop), row.open, temperature)
-    reached_target = gates.at_least(side * (best - level.target), 0.0, row.open, temperature)
-    stop = cut_gate(gates.both(live, reached_stop), params)
-    target = cut_gate(gates.both(live, reached_target), params)
+    entered = None if late is None else late.limit | late.stop
+    stop, target = reached_inside(account, level, late, row, params)
     together = gates.is_open(stop) & gates.is_open(target)
     ambiguous, resolved = together, None
     if late is not None:
         ambiguous = ambiguous | (gates.is_open(stop) & late.stop)
     if row.finer_low is not None and row.finer_high is not None:
-        knows = together if late is None else together & ~(late.limit | late.stop)
+        knows = together if entered is None else together & ~entered
         first, known = _first(side, level.stop, level.target, row.finer_low, row.finer_high)
         resolved = knows & known
         ambiguous = ambiguous & ~resolved
-        stop = gates.both(stop, ~(resolved & (first > 0.0)))
-    # A position opened at this open may have its stop beyond the open already: never fill better.
-    reference = side * jnp.minimum(side * level.stop, side * row.open)
-    if late is not None:
-        reference = jnp.where(late.limit | late.stop, level.stop, reference)
-    spread = exit_spread(account.units, row, costs, params)
-    stopped = reference * (1.0 - side * spread)
+        stop = gates.both(stop, ~(resolved & first))
+    stopped, reference = stop_fill(account, level, entered, row, costs, params)
+    called = margin_call(account, stop, stopped, row, costs, params)
+    overruled = gates.is_open(target) & ~gates.is_open(stop) & gates.is_open(called)[:, None]
+    ambiguous = ambiguous | overruled
+    target = gates.both(target, gates.no(called)[:, None])
     reason = jnp.where(
         gates.is_open(stop),
         jnp.where(level.trailing, ExitReason.TRAILING_STOP, ExitReason.STOP_LOSS),
@@ -148,27 +153,31 @@ def exit_in_bar(
     )
     out = gates.either(stop, target)
     price = gates.pick(stop, stopped, level.target)
-    if temperature is not None:
+    if params.temperature is not None:
         # Each level by its own share: what 1 - share leaves of a level at NEVER is no price.
         at_stop = gates.share_of(stop, out)
         at_target = gates.share_of(gates.both(target, gates.no(stop)), out)
         price = at_stop * stopped + at_target * level.target
     paid = jnp.where(gates.is_open(stop), jnp.abs(reference - stopped), 0.0)
     account, leg = close(account, out, reason, price, paid, row.rate_close, costs, params)
-    return account, leg, InBar(ambiguous, resolved)
+    return account, leg, InBar(ambiguous, resolved, called)
 
 
 def _first(side: Array, stop: Array, target: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """Whether the finer bars reach the target first (1.0) or the stop (0.0), and whether they say.
+    """bool: the finer bars reach the target first; and whether they say.
 
-    They do not where one finer bar reaches both, or none reaches either.
+    They do not where one finer bar reaches both, where one is missing before that, or where none
+    reaches the stop that the bar did reach: they are incomplete then.
     """
     long = (side > 0.0)[..., None]
     worst, best = jnp.where(long, low, high), jnp.where(long, high, low)
     count = low.shape[-1]
     order = jnp.arange(count)
-    hits_stop = side[..., None] * (worst - stop[..., None]) <= 0.0
-    hits_target = side[..., None] * (best - target[..., None]) >= 0.0
-    at_stop = jnp.min(jnp.where(hits_stop, order, count), axis=-1)
-    at_target = jnp.min(jnp.where(hits_target, order, count), axis=-1)
-    return (at_target < at_stop).astype(jnp.float64), at_target != at_stop
+
+    def first(where: Array) -> Array:
+        return jnp.min(jnp.where(where, order, count), axis=-1)
+
+    at_stop = first(side[..., None] * (worst - stop[..., None]) <= 0.0)
+    at_target = first(side[..., None] * (best - target[..., None]) >= 0.0)
+    complete = jnp.minimum(at_stop, at_target) < first(low > high)
+    return at_target < at_stop, (at_target != at_stop) & (at_stop < count) & complete

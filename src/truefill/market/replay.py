@@ -57,16 +57,7 @@ def scan_orders(
 ) -> Any:
     """``replay`` for hard or soft rules; see there."""
     _, count, symbols = orders.kind.shape
-    if orders.route is not None:
-        missing = {"maker_fee", "session_end"} - set(bars.columns)
-        if missing or params.fill_buffer is None:
-            what = ", ".join(sorted(missing)) or "params.fill_buffer"
-            raise ValueError(f"limit and stop orders need {what}")
-    by_volume = params.impact is not None or params.max_participation is not None
-    if by_volume and "volume" not in bars.columns:
-        raise ValueError("slippage and limits by participation need the column volume")
-    if has_caps(params) and "session_end" not in bars.columns:
-        raise ValueError("caps at the session's end need the column session_end")
+    check_columns(bars, params, routes=orders.route is not None)
     mark = bars.mark(jnp.zeros(count, jnp.int32))
     account = rules.open_account(params, count, symbols, lag, mark, routes=orders.route is not None)
 
@@ -77,3 +68,17 @@ def scan_orders(
 
     rows = jax.tree.map(lambda x: x[1:], bars)
     return jax.lax.scan(one_bar, account, (rows, orders))[1]
+
+
+def check_columns(bars: MarketBars, params: MarketParams, *, routes: bool) -> None:
+    """Raise ``ValueError`` where a rule is set and the bars lack what it needs."""
+    if routes:
+        missing = {"maker_fee", "session_end"} - set(bars.columns)
+        if missing or params.fill_buffer is None:
+            what = ", ".join(sorted(missing)) or "params.fill_buffer"
+            raise ValueError(f"limit and stop orders need {what}")
+    by_volume = params.impact is not None or params.max_participation is not None
+    if by_volume and "volume" not in bars.columns:
+        raise ValueError("slippage and limits by participation need the column volume")
+    if has_caps(params) and "session_end" not in bars.columns:
+        raise ValueError("caps at the session's end need the column session_end")

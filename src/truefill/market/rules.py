@@ -99,7 +99,6 @@ class Inside(NamedTuple):
     """None where margin is settled with ruin, at the end."""
     called: Array
     """Gate [N]: below maintenance at the adverse extremes."""
-    adverse: Array
     status: Array
     stopped: Array
     """bool [N, S]: what was due at the close is cancelled."""
@@ -190,11 +189,10 @@ def _inside(
         order, status = merge(order, leg), _latest(status, filled)
     account, in_bar, known = exit_in_bar(account, row, late, costs, params)  # [6]
     stopped = in_bar.reason != ExitReason.NONE
-    called, adverse = closing.margin_call(account, row, params)  # [7]
     liquidation = None
-    if start.due.route is not None or closing.has_caps(params):
+    if start.due.route is not None or closing.has_caps(params):  # [7]
         account, liquidation = closing.forced_exit(
-            account, called, adverse, row, costs, params, at_close=False
+            account, known.called, row, costs, params, at_close=False
         )
         stopped = stopped | _anywhere(liquidation.reason != ExitReason.NONE)
     if account.working is not None:
@@ -203,7 +201,7 @@ def _inside(
     account = cancel_all(account, stopped)
     ambiguous = known.ambiguous if overtaken is None else known.ambiguous | overtaken
     return account, Inside(
-        order, in_bar, liquidation, called, adverse, status, stopped, late, ambiguous,
+        order, in_bar, liquidation, known.called, status, stopped, late, ambiguous,
         known.resolved,
     )  # fmt: skip
 
@@ -230,7 +228,7 @@ def _at_close(
         account, at_cap = closing.sell_excess(account, row, costs, params)
     called = inside.called if inside.liquidation is None else None
     account, last = closing.forced_exit(  # [10]
-        account, called, inside.adverse, row, costs, params, at_close=True
+        account, called, row, costs, params, at_close=True
     )
     shut = (last.reason == ExitReason.RUIN) | (last.reason == ExitReason.LIQUIDATION)
     return cancel_all(account, _anywhere(shut)), order, at_cap, last, status, late

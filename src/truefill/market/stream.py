@@ -15,6 +15,7 @@ from truefill.market import rules
 from truefill.market.bars import FINER, MarketBars
 from truefill.market.gates import refuse_soft
 from truefill.market.packing import Packing
+from truefill.market.replay import check_columns
 from truefill.market.types import Account, Array, BarResult, BarRow, MarketParams, Orders
 
 F64 = npt.NDArray[np.float64]
@@ -49,10 +50,11 @@ class Stream:
 
         Args:
             lag: decision lag in bars.
-            routes: orders come with types and prices (``Orders.route``).
+            num_accounts, routes: of fresh accounts; routes: orders come with types and prices.
 
         Raises:
-            ValueError: lag below 1, or soft parameters.
+            ValueError: lag below 1 or not that of the account, soft parameters, or bars without a
+                column that the rules need.
         """
         refuse_soft(params)
         if lag < 1:
@@ -61,6 +63,9 @@ class Stream:
             last = jnp.full(num_accounts, bars.num_bars - 1, jnp.int32)
             symbols, mark = bars.num_symbols, bars.mark(last)
             account = rules.open_account(params, num_accounts, symbols, lag, mark, routes=routes)
+        elif account.queue.kind.shape[0] != lag - 1:
+            raise ValueError(f"the account waits {account.queue.kind.shape[0] + 1} bars, not {lag}")
+        check_columns(bars, params, routes=account.working is not None)
         self._num_accounts = int(account.cash.shape[0])
         self._routes = account.working is not None
         self._accounts = Packing.of(account)

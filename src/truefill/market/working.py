@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from truefill.market import gates
 from truefill.market.arithmetic import total
-from truefill.market.exits import Late, stop_inside
+from truefill.market.exits import Late, reached_inside
 from truefill.market.fills import Costs, cancel, trade, worth
+from truefill.market.margin import margin_call, stop_fill
 from truefill.market.orders import Quote, plan_orders, target_units
+from truefill.market.stops import levels
 from truefill.market.types import (
     Account,
     Array,
@@ -105,23 +108,24 @@ def trigger(wanted: Array, account: Account, row: BarRow, params: MarketParams) 
 def fill_working(
     account: Account, open_marks: Array, row: BarRow, costs: Costs, params: MarketParams
 ) -> tuple[Account, Leg, Array, Late, Array]:
-    """Step 5. Returns account, leg, OrderStatus int32, the late positions, and where a stop was
-    taken to come before an order that would have left the position (bool)."""
+    """Step 5. Returns account, leg, OrderStatus int32, the late positions, and where something
+    was assumed, not known, to come before an order (bool)."""
     working = account.working
     assert working is not None and costs.maker_fee is not None
     route = route_of(working)
     equity = account.cash + total(account.units * open_marks, params)
-    target_worth = worth(route.price, row.rate_close)
-    wanted = target_units(account, working, target_worth, equity, params)
+    wanted = target_units(account, working, worth(route.price, row.rate_open), equity, params)
     hit = trigger(wanted, account, row, params)
     side = jnp.sign(account.units)
     leaves = side * wanted < side * account.units
-    inside, stop = stop_inside(account, row, params)
-    certain = side * (hit.reference - stop) <= 0.0
     bound_to_hold = leaves & (account.held < params.min_hold)
-    stopped = hit.fires & inside & (leaves | certain) & ~bound_to_hold
+    before, certain = _what_comes_before(account, hit, leaves, row, costs, params)
+    stopped = hit.fires & hit.inside & before & ~bound_to_hold
     fires = hit.fires & ~stopped
-    reference_worth = worth(hit.reference, row.rate_close)
+    rate = None
+    if row.rate_open is not None and row.rate_close is not None:
+        rate = jnp.where(hit.inside, row.rate_close, row.rate_open)
+    reference_worth = worth(hit.reference, rate)
     marks = jnp.where(fires & ~bound_to_hold, reference_worth, open_marks)
     quote = Quote(
         worth=reference_worth,
@@ -135,9 +139,7 @@ def fill_working(
     buys = plan.reduce + plan.add > 0.0
     worst = jnp.where(buys, jnp.inf, 0.0)
     bound = jnp.where(hit.limit, route.price, worst)
-    account, leg, opened = trade(
-        account, plan, hit.reference, bound, row.rate_close, quote.fee, row, params
-    )
+    account, leg, opened = trade(account, plan, hit.reference, bound, rate, quote.fee, row, params)
     done = fires & ~plan.waits
     active = working.kind != OrderKind.HOLD
     status = jnp.where(fires, plan.status, OrderStatus.WORKING)
@@ -150,6 +152,24 @@ def fill_working(
     )
     account = account._replace(working=cancel(working, done | stopped))
     return account, leg, status, late, stopped & ~certain
+
+
+def _what_comes_before(
+    account: Account, hit: Trigger, leaves: Array, row: BarRow, costs: Costs, params: MarketParams
+) -> tuple[Array, Array]:
+    """bool [N, S]: a stop, a target or a margin call comes before an order that fills inside the
+    bar; and where that is certain. ``leaves``: the order would reduce or reverse the position."""
+    side = jnp.sign(account.units)
+    level = levels(account, params)
+    stop, target = (
+        gates.is_open(gate) for gate in reached_inside(account, level, None, row, params)
+    )
+    stopped, _ = stop_fill(account, level, None, row, costs, params)
+    called = gates.is_open(margin_call(account, stop, stopped, row, costs, params))
+    surely_stopped = stop & (side * (hit.reference - level.stop) <= 0.0)
+    surely_left = target & (side * (hit.reference - level.target) >= 0.0)
+    assumed = leaves & (stop | called[:, None])
+    return assumed | surely_stopped | surely_left, surely_stopped | surely_left
 
 
 def end_of_bar(account: Account, row: BarRow, status: Array) -> tuple[Account, Array]:

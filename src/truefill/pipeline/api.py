@@ -51,6 +51,8 @@ def run(config: Config, *, runs: str | Path = "runs", **options: Any) -> _run.Ru
 def build_dataset(config: Config) -> BuiltDataset:
     """The dataset of ``config`` in memory, without its test rows: those open in a run's test stage.
 
+    ``lineage["market_data"]`` and ``lineage["warnings"]`` tell of nothing from the test split on.
+
     Raises:
         ConfigError, DataError: naming file, row, column and rule.
     """
@@ -115,9 +117,13 @@ def make_single_env(
 ) -> MarketEnv:
     """One account of :func:`make_env` as a Gymnasium ``Env``; ``render_mode`` is None or "ansi"."""
     from truefill.env.gym_single import MarketEnv
+    from truefill.env.pool import joined_timestamps
 
     environment, arrays = _environment(config, split)
-    return MarketEnv(environment, render_mode=render_mode, timestamps_s=arrays.timestamps_s)
+    stamps = arrays.timestamps_s
+    if environment.arrays.pool is not None:
+        stamps = joined_timestamps(arrays)
+    return MarketEnv(environment, render_mode=render_mode, timestamps_s=stamps)
 
 
 def _environment(config: Config | str | Path, split: str) -> tuple[Environment, SplitArrays]:

@@ -12,6 +12,7 @@ import polars as pl
 
 from truefill.agents.bundle import Bundle
 from truefill.config.schema import Config, GatesConfig
+from truefill.config.symbol_rules import Rules
 from truefill.core.files import write_json, write_parquet
 from truefill.data.split import SplitArrays
 from truefill.env.setup import FOREVER, Environment, make_decoder, make_environment
@@ -58,7 +59,7 @@ def assess(
     draws, traces[RANDOM] = _random(config, together, split, agent)
     metrics = {name: _measure(config, name, trace) for name, trace in traces.items()}
     me = f"seed-{chosen}"
-    gates = check_gates(metrics[me], _gates_config(config), rows=rows)
+    gates = check_gates(metrics[me], _gates_config(config, env.rules), rows=rows)
     facts = {
         "strategies": {name: found.to_dict() for name, found in metrics.items()},
         "random_net_returns": draws,
@@ -91,16 +92,17 @@ def assess(
     return Assessment(metrics, gates, {seed: trace.net_return for seed, trace in seeds.items()})
 
 
-def _gates_config(config: Config) -> GatesConfig:
-    """The gates that can hold: an account that may not short is always imbalanced."""
-    if config.market.allow_short:
+def _gates_config(config: Config, rules: tuple[Rules, ...]) -> GatesConfig:
+    """The gates that can hold: an account that may short no symbol is always imbalanced."""
+    if any(own.allow_short for own in rules):
         return config.gates
     return config.gates.model_copy(update={"max_action_imbalance": None})
 
 
 def _passive(env: Environment) -> Environment:
-    """The same bars, costs, limits and financing, without the agent's stops and holding rules: a
-    baseline that holds is not stopped out."""
+    """The same bars, costs, impact, weight limits and financing, without the agent's stops and
+    holding rules and without what depends on an order's size or on the session: a baseline that
+    holds gets its position, whole, and is not stopped out. ``SIDE`` never tops up a sliver."""
     market = env.arrays.market
     never = jnp.full_like(market.stop_loss, NEVER)
     off = jnp.zeros_like(market.min_hold)
@@ -114,6 +116,11 @@ def _passive(env: Environment) -> Environment:
         max_hold=jnp.full_like(market.max_hold, FOREVER),
         decision_interval=jnp.ones_like(market.decision_interval),
         band=jnp.zeros_like(market.band),
+        lot=jnp.zeros_like(market.lot),
+        min_notional=jnp.zeros_like(market.min_notional),
+        max_participation=None,
+        leverage_at_close=None,
+        weight_at_close=None,
     )
     return replace(env, arrays=env.arrays._replace(market=free))
 
@@ -136,7 +143,7 @@ def _baselines(
     first = env.spec.first_bar
     mean_weight = agent_profile(agent.weights[1:]).mean_weight
     cross = config.evaluation.sma_cross
-    short = config.market.allow_short
+    short = np.asarray([own.allow_short for own in env.rules])
     passive = {
         "flat": baselines.flat(split.close),
         "buy_and_hold": baselines.buy_and_hold(split.close),

@@ -184,7 +184,16 @@ def test_a_symbol_that_ends_early_without_a_word_is_warned_of(
     tmp_path: Path, sessions: int, warned: bool
 ) -> None:
     assert MAX_SILENT_SESSIONS == 30
-    data = two_files(tmp_path, 24 * (100 - sessions) - 1)
+    # The test split begins on day 75; nothing later is told.
+    splits = {
+        "train": {"start": "2020-01-01", "end": "2020-01-11"},
+        "validation": {"start": "2020-01-11", "end": "2020-01-16"},
+        "test": {"start": "2020-03-16", "end": "2020-04-09"},
+    }
+    data = two_files(tmp_path, 24 * (75 - sessions) - 1) | {"splits": splits}
     warnings = build_dataset(config_of(data, RETURN)).lineage["warnings"]
     assert len(warnings) == warned
-    assert all(w.startswith("GONE ends on 2020-03-09, 31 sessions before") for w in warnings)
+    assert all(
+        w.startswith("GONE has no bar from 2020-02-13 to the test split, 31 sessions")
+        for w in warnings
+    )

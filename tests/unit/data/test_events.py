@@ -24,6 +24,15 @@ def with_outage() -> pl.DataFrame:
     return bars_of(480).filter(~hours.is_in(list(OUTAGE)))
 
 
+def as_traded(table: pl.DataFrame, splits: dict[int, float]) -> pl.DataFrame:
+    """Prices divided by each ratio from its hour on."""
+    hours = (table["timestamp"].dt.epoch("s") - START_S) // HOUR
+    for hour, ratio in splits.items():
+        share = pl.Series(np.where(hours >= hour, 1.0 / ratio, 1.0))
+        table = table.with_columns(pl.col("open", "high", "low", "close") * share)
+    return table
+
+
 def booked(split: SplitArrays, kind: str, nothing: float = 0.0) -> dict[int, float]:
     """Hour -> value of every bar of the first symbol that has an event."""
     values = split.extra[kind][:, 0]
@@ -53,7 +62,8 @@ def test_an_event_waits_for_the_next_bar_and_events_of_one_bar_add_up(tmp_path: 
 
 def test_splits_multiply(tmp_path: Path) -> None:
     events = event_file(tmp_path, "split", {30.5: 4.0, 31.5: 0.5, 50.0: 10.0}, symbol="X")
-    split = split_arrays(tmp_path, data_of(tmp_path, events))
+    bars = parquet_bars(tmp_path, as_traded(with_outage(), {36: 2.0, 50: 10.0}))
+    split = split_arrays(tmp_path, {"bars": [bars], "events": [events]})
     assert booked(split, "split", nothing=1.0) == {36: 2.0, 50: 10.0}
 
 
@@ -65,9 +75,11 @@ def test_files_of_one_kind_add_up_and_the_scale_counts(tmp_path: Path) -> None:
 
 
 def test_events_beyond_the_bars_are_dropped_and_counted(tmp_path: Path) -> None:
-    moments = {-0.5: 0.01, 0.0: 0.02, 12.0: 0.03, 478.5: 0.04, 479.5: 0.05}
+    moments = {-0.5: 0.01, 0.0: 0.02, 12.0: 0.03, 298.5: 0.04, 299.5: 0.05, 400.0: 0.06}
     events = event_file(tmp_path, "funding", moments, symbol="X")
-    lineage = build_dataset(config_of(data_of(tmp_path, events), RETURN)).lineage
+    bars = [parquet_bars(tmp_path, with_outage().head(300 - len(OUTAGE)), "x.parquet"),
+            parquet_bars(tmp_path, bars_of(480, seed=1, symbol="Y"), "y.parquet")]  # fmt: skip
+    lineage = build_dataset(config_of({"bars": bars, "events": [events]}, RETURN)).lineage
     assert lineage["market_data"]["events"] == [
         {"file": "events.parquet", "kind": "funding", "rows": 5, "booked": 3,
          "before_first_bar": 1, "after_last_bar": 1, "other_symbols": 0}
@@ -191,9 +203,9 @@ def test_real_funding_of_real_bars(shared_data: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert funding.sum() == pytest.approx(3.0 * daily["funding_mean"].sum(), rel=1e-12)
     facts = build_dataset(config_of(data, RETURN)).lineage["market_data"]["events"][0]
-    assert (
-        facts["rows"]
-        == 1_940
-        == sum(facts[k] for k in ("booked", "before_first_bar", "after_last_bar"))
+    rows = pl.read_parquet(path).filter(
+        pl.col("timestamp") < pl.datetime(2024, 8, 1, time_zone="UTC")
     )
-    assert facts["booked"] == 250  # 1 January to 6 September
+    ends = ("booked", "before_first_bar", "after_last_bar")
+    assert facts["rows"] == rows.height == sum(facts[k] for k in ends)
+    assert facts["booked"] == 213  # 1 January to 31 July: the test split is sealed

@@ -13,6 +13,7 @@ from data_cases import HOUR, RETURN, START_S, config_of, parquet_bars, split_arr
 from truefill.core.errors import ConfigError, DataError
 from truefill.data.finer import MISSING_HIGH, MISSING_LOW
 from truefill.features.build import build_dataset
+from truefill.market.types import NEVER
 
 QUARTER = HOUR // 4
 
@@ -46,6 +47,10 @@ def data_of(folder: Path, finer: pl.DataFrame, coarse: pl.DataFrame, **more: Any
     }
 
 
+def test_a_missing_finer_bar_is_what_the_market_takes_for_one() -> None:
+    assert (MISSING_HIGH, MISSING_LOW) == (-NEVER, NEVER)
+
+
 def test_every_finer_bar_is_in_its_place(tmp_path: Path) -> None:
     finer = quarters()
     split = split_arrays(tmp_path, data_of(tmp_path, finer, coarse_of(finer)))
@@ -76,7 +81,7 @@ def test_missing_finer_bars_reach_nothing(tmp_path: Path) -> None:
     assert (split.extra["finer_high"][:, 1] == MISSING_HIGH).all()  # Y has none at all
     assert (split.extra["finer_low"][:, 1] == MISSING_LOW).all()
     facts = build_dataset(config_of(data, RETURN)).lineage["market_data"]["finer_bars"]
-    assert facts == {"interval_s": 900.0, "outside_bars": 0, "bars_with_finer": {"X": 479, "Y": 0}}
+    assert facts == {"interval_s": 900.0, "outside_bars": 0, "bars_with_finer": {"X": 359, "Y": 0}}
 
 
 def test_finer_bars_between_bars_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -85,7 +90,7 @@ def test_finer_bars_between_bars_are_left_out_and_counted(tmp_path: Path) -> Non
     coarse = coarse_of(finer).filter(hour != 30)
     data = data_of(tmp_path, finer, coarse)
     facts = build_dataset(config_of(data, RETURN)).lineage["market_data"]["finer_bars"]
-    assert facts["outside_bars"] == 4 and facts["bars_with_finer"] == {"X": 479}
+    assert facts["outside_bars"] == 4 and facts["bars_with_finer"] == {"X": 359}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from env_cases import NO_COSTS, config_of, environment, play, split_of
 from truefill.core.errors import ConfigError
 from truefill.env.decoders import DECODERS, Decoder
-from truefill.env.setup import make_decoder
+from truefill.env.setup import make_decoder, spec_for
 from truefill.market.types import OrderKind
 
 HOLD, WEIGHT, SIDE = OrderKind.HOLD, OrderKind.WEIGHT, OrderKind.SIDE
@@ -183,6 +183,47 @@ def test_wrong_names_and_parameters_are_refused_by_name(
     with pytest.raises(ConfigError, match=message) as error:
         decoder_of(kind, params)
     assert error.value.where == "env.action"
+
+
+def symbols_of(kind: str, market: dict[str, Any], own: dict[str, Any]) -> Decoder:
+    """The decoder for A, B and C, of which A and C have rules of their own."""
+    keys = keys_of(kind, {}, **market, symbols=own)
+    return spec_for(config_of(keys), ("A", "B", "C"), 1).decoder
+
+
+BY_SYMBOL = [
+    ("short_flat_long", "allow_short", False, True, "allow_short is false"),
+    ("zones", "no_trade_band", 0.0, 0.1, "drift alone"),
+    ("zones", "no_trade_band", 0.5, 0.1, "a no-trade band of 0.5"),
+    ("zones", "max_weight", 0.4, 1.0, "max_weight allows 0.4"),
+]
+
+
+@pytest.mark.parametrize(("kind", "rule", "bad", "good", "message"), BY_SYMBOL)
+def test_what_it_needs_every_symbol_must_have(
+    kind: str, rule: str, bad: Any, good: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{message}.* for A, C\n") as error:
+        symbols_of(kind, {rule: good}, {"A": {rule: bad}, "C": {rule: bad}})
+    assert error.value.do
+    with pytest.raises(ConfigError, match=f"{message}.* for B\n"):
+        symbols_of(kind, {rule: bad}, {"A": {rule: good}, "C": {rule: good}})
+    symbols_of(kind, {rule: bad}, {name: {rule: good} for name in "ABC"})
+    fund = {"classes": {"fund": {rule: bad}}, rule: good}
+    with pytest.raises(ConfigError, match=f"{message}.* for C\n"):
+        symbols_of(kind, fund, {"C": {"asset_class": "fund"}})
+
+
+def test_before_the_data_are_read_the_symbols_of_the_config_count() -> None:
+    """Placeholders (an estimate) and no symbols at all: those that are named, else the market."""
+    named = {"A": {"allow_short": True}}
+    config = config_of(keys_of("short_flat_long", {}, allow_short=False, symbols=named))
+    make_decoder(config)
+    spec_for(config, ("0", "1"), 1)
+    with pytest.raises(ConfigError, match="allow_short is false for B\n"):
+        spec_for(config, ("A", "B"), 1)
+    with pytest.raises(ConfigError, match="allow_short is false\n"):
+        make_decoder(config_of(keys_of("short_flat_long", {}, allow_short=False)))
 
 
 LIMITS = [

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from env_cases import config_of, play, random_split
-from truefill.core.errors import DataError
+from truefill.core.errors import DataError, UsageError
 from truefill.env import episodes
+from truefill.env.gym_single import MarketEnv
+from truefill.env.pool import joined_timestamps
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import backtest
 
@@ -18,6 +20,8 @@ BARS, SYMBOLS = 50, 3
 KEYS: dict[str, Any] = {
     "env.episode_symbols": "one",
     "env.episode_bars": 20,
+    "env.initial_balance": 3_000,
+    "evaluation.initial_balance": 9_000,
     "env.action.kind": "flat_long",
     "market.stop_loss": 0.04,
     "market.symbols": {"S1": {"fee_bps": 50, "lot_size": 0.5}, "S2": {"max_weight": 0.4}},
@@ -86,7 +90,7 @@ def test_the_rules_are_those_of_the_symbol() -> None:
         units, price, fee = (float(x[0, 0, 0]) for x in (leg.units, leg.price, leg.fee))
         fee_bps = {0: 10.0, 1: 50.0, 2: 10.0}[s]
         assert fee == pytest.approx(units * price * fee_bps * 1e-4)
-        share = units * price / 10_000.0
+        share = units * price / 3_000.0
         if s == 1:
             assert units % 0.5 == pytest.approx(0.0, abs=1e-9) or units % 0.5 > 0.5 - 1e-9
         assert share == pytest.approx(0.4, rel=2e-3) if s == 2 else share > 0.9
@@ -106,7 +110,7 @@ class Always:
 
 def test_a_backtest_is_the_sum_of_accounts_that_trade_alone() -> None:
     split = split_with_gaps()
-    config = config_of({**KEYS, "evaluation.initial_balance": 9_000})
+    config = config_of(KEYS)
     keys = {**KEYS, "evaluation.initial_balance": 3_000}
     keys = {k: v for k, v in keys.items() if k not in ("market.symbols",)}
     scenarios = {"cost_multiples": (1.0, 2.0), "extra_slippage_bps": (0.0, 5.0)}
@@ -135,3 +139,39 @@ def test_a_symbol_without_a_whole_window_is_refused_by_name() -> None:
     split.present[:2, 1] = True
     with pytest.raises(DataError, match="S1 has 2 bars"):
         make_environment(config_of({**KEYS, "env.window_bars": 4}), split, "train")
+
+
+def test_an_episode_cannot_be_started_outside_a_symbols_stretch() -> None:
+    env = pooled(**{"env.window_bars": 3})
+    pool = env.arrays.pool
+    assert pool is not None
+    view = MarketEnv(env, render_mode="ansi", timestamps_s=joined_timestamps(split_with_gaps()))
+    ends = int(pool.last_bar[0])
+    for start in (ends, ends + 1, ends + 2):
+        with pytest.raises(UsageError, match="out of range"):
+            view.reset(options={"start": start})
+    view.reset(options={"start": ends + 3})
+    line = view.render()
+    assert line is not None and line.startswith(f"symbol 1, bar {ends + 3} 2020-01-01T")
+    assert int(pool.symbol[ends + 3]) == 1
+
+
+def test_state_features_do_not_depend_on_the_contract_multiplier() -> None:
+    """Fifty times the worth of a unit and of the balance: the same observations."""
+    split = random_split(5, bars=BARS, symbols=1, masked=0.0)
+    keys: dict[str, Any] = {
+        "env.action.kind": "flat_long",
+        "env.state_features": [
+            "position", "unrealized_pnl", "stop_proximity", "target_proximity", "drawdown",
+        ],
+        "market.stop_loss": 0.08,
+        "market.take_profit": 0.3,
+    }  # fmt: skip
+    actions = np.ones((BARS - 1, 1, 1))
+    one = make_environment(config_of({**keys, "env.initial_balance": 1_000}), split, "train")
+    many = {**keys, "env.initial_balance": 50_000, "market.contract_multiplier": 50}
+    fifty = make_environment(config_of(many), split, "train")
+    assert "rate_close" in fifty.arrays.bars.columns
+    plain, scaled = play(one, actions)[2], play(fifty, actions)[2]
+    assert np.allclose(plain, scaled, rtol=1e-6, atol=1e-6)
+    assert len(np.unique(plain[:, -4, 0])) > 5  # unrealized_pnl moves

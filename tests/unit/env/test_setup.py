@@ -92,7 +92,6 @@ def test_any_other_part_of_the_reward_is_refused_by_name(name: str) -> None:
         ("market.contract_multiplier", 50, "contract_multiplier"),
         ("market.declared_volume", 50, "declared_volume"),
         ("market.maker_fee_bps", 1, "maker_fee_bps"),
-        ("market.symbols", {"S1": {"allow_short": False}}, "market.allow_short"),
         ("market.symbols", {"S1": {"liquidity_multiplier": 2}}, "liquidity_multiplier"),
         ("market.symbols", {"S1": {"spread_multiplier": 2}}, "half_spread_bps"),
         ("market.no_trade", [{"start": "03:00", "end": "04:00"}], "no_trade"),
@@ -111,6 +110,44 @@ def test_any_other_part_of_the_reward_is_refused_by_name(name: str) -> None:
 def test_another_config_is_refused_by_name(key: str, value: Any, named: str) -> None:
     with pytest.raises(TruefillError, match=f"{named} differs"):
         check_parity(train(), backtest({key: value}))
+
+
+def test_a_symbol_that_may_not_short_is_refused_by_name() -> None:
+    keys = {**KEYS, "env.action.kind": "hold_buy_sell_close"}
+    with pytest.raises(TruefillError, match=r"market\.allow_short differs"):
+        check_parity(environment(SPLIT, keys), backtest({
+            "env.action.kind": "hold_buy_sell_close",
+            "market.symbols": {"S1": {"allow_short": False}}}))  # fmt: skip
+
+
+POOLED = {**KEYS, "env.episode_symbols": "one"}
+BY_SIZE: list[tuple[str, dict[str, Any]]] = [
+    ("lot_size", {"market.lot_size": 0.1}),
+    ("lot_size", {"market.symbols": {"S1": {"lot_size": 0.1}}}),
+    ("min_notional", {"market.symbols": {"S0": {"min_notional": 5}}}),
+    ("participation", {"market.participation": {"max_share": 0.5}}),
+    ("participation", {"market.participation": {"impact_bps": 5}}),
+]
+
+
+@pytest.mark.parametrize(("rule", "keys"), BY_SIZE)
+def test_pooled_accounts_of_another_size_are_refused_where_size_counts(
+    rule: str, keys: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=rf"1000, but .* 77000 .* 38500; under {rule} the") as e:
+        make_environment(config_of({**POOLED, **keys}), OTHER_DATA, "backtest")
+    assert e.value.where == "evaluation.initial_balance"
+    assert "evaluation.initial_balance: 2000 (2 x" in str(e.value.do)
+    alike = {**POOLED, **keys, "evaluation.initial_balance": 2_000.0}
+    make_environment(config_of(alike), OTHER_DATA, "backtest")
+    make_environment(config_of({**POOLED, **keys}), OTHER_DATA, "train")
+    backtest(keys)  # one account over all symbols
+    one_symbol = {k: v for k, v in keys.items() if k != "market.symbols"}
+    make_environment(config_of({**POOLED, **one_symbol}), OTHER_DATA.only("S1"), "backtest")
+
+
+def test_pooled_accounts_may_differ_where_size_does_not_count() -> None:
+    make_environment(config_of(POOLED), OTHER_DATA, "backtest")
 
 
 def test_every_rule_of_the_config_reaches_the_market() -> None:

@@ -83,6 +83,8 @@ def test_sma_cross_follows_a_hand_computed_crossing():
     assert orders.value[:, 0].tolist() == [0, 0, 0, 1, 1, -1, -1]
     long_only = sma_cross(closes, 1, 3, allow_short=False)
     assert long_only.value[:, 0].tolist() == [0, 0, 0, 1, 1, 0, 0]
+    both = sma_cross(np.hstack([closes, closes]), 1, 3, allow_short=np.array([False, True]))
+    assert (2.0 * both.value).T.tolist() == [[0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, -1, -1]]
     assert (sma_cross(closes, 5, 50, allow_short=True).kind == OrderKind.HOLD).all()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from market_play import Played, at_close, flat, hold, limit, play, units
-from truefill.market.types import BarState, ExitReason, OrderKind, OrderStatus
+from truefill.market.types import NEVER, BarState, ExitReason, OrderKind, OrderStatus
 
 COSTS = {"fee": 0.01, "half_spread": 0.02}
 END = {"session_end": [0.0, 0.0, 1.0]}
+HOLE = (-NEVER, NEVER)
 NEVER_ENDS = {"session_end": 0.0}
 STILL = [flat(100.0)] * 6
 close_to = pytest.approx
@@ -160,7 +161,33 @@ def test_finer_bars_decide_which_came_first(sign: float) -> None:
 @pytest.mark.parametrize("finer", [None, [(106.0, 94.0)], [(104.0, 96.0), (106.0, 94.0)]])
 def test_where_finer_bars_do_not_say_the_stop_came_first(finer: Any) -> None:
     """None there, or both in one."""
-    found = both_hit(finer)
+    assert_undecided(both_hit(finer))
+
+
+@pytest.mark.parametrize(
+    "finer",
+    [
+        [HOLE, (106.0, 100.0), (104.0, 94.0)],
+        [HOLE, (104.0, 94.0), (106.0, 100.0)],
+        [(104.0, 96.0), HOLE, (104.0, 94.0)],
+        [(106.0, 100.0), (104.0, 96.0)],
+        [(106.0, 100.0), HOLE],
+    ],
+)
+def test_incomplete_finer_bars_decide_nothing(finer: Any) -> None:
+    """One is missing before the first that reaches a level, or none reaches the stop."""
+    assert_undecided(both_hit(finer))
+
+
+def test_a_finer_bar_missing_later_takes_nothing_back() -> None:
+    won = both_hit([(106.0, 100.0), HOLE, (104.0, 94.0)])
+    assert (won.in_bar.reason, won.resolved, won.ambiguous) == (ExitReason.TAKE_PROFIT, 1.0, 0.0)
+    lost = both_hit([(104.0, 94.0), HOLE, (106.0, 100.0)])
+    assert (lost.in_bar.reason, lost.resolved, lost.ambiguous) == (ExitReason.STOP_LOSS, 1.0, 0.0)
+
+
+def assert_undecided(found: Any) -> None:
+    assert found.in_bar.price == close_to(95.0)
     assert (found.in_bar.reason, found.resolved) == (ExitReason.STOP_LOSS, 0.0)
     assert found.ambiguous == 1.0
 

@@ -67,6 +67,59 @@ def test_the_order_comes_before_the_target() -> None:
     assert (bar.order.price, bar.in_bar.units) == (103.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    "order", [limit(units(0.0), 120.0), limit(units(-1.0), 105.0), stop(units(2.0), 106.0)]
+)
+def test_the_target_comes_before_an_order_beyond_it(order: Routed) -> None:
+    """Also before one that adds: nothing is left to average."""
+    bar = held_one((100.0, 125.0, 99.0, 110.0), order, take_profit=0.05).bar(2)
+    assert (bar.status, bar.ambiguous, bar.order.units) == (OrderStatus.STOPPED, 0.0, 0.0)
+    assert (bar.in_bar.reason, bar.in_bar.price) == (ExitReason.TAKE_PROFIT, close_to(105.0))
+    assert (bar.in_bar.units, bar.in_bar.profit, bar.cash) == (
+        -1.0, close_to(5.0), close_to(1_005.0),
+    )  # fmt: skip
+    assert bar.working.kind == OrderKind.HOLD
+
+
+def test_an_order_that_adds_short_of_the_target_comes_before_it() -> None:
+    """Entry (100 + 104) / 2, its target of 107.1 in the bar too."""
+    bar = held_one((100.0, 108.0, 99.0, 104.0), stop(units(2.0), 104.0), take_profit=0.05).bar(2)
+    assert (bar.order.units, bar.order.price, bar.status) == (1.0, 104.0, OrderStatus.FILLED)
+    assert (bar.in_bar.units, bar.in_bar.price) == (-2.0, close_to(107.1))
+
+
+@pytest.mark.parametrize("order", [limit(units(0.0), 99.0), stop(units(0.0), 101.0)])
+def test_an_order_filled_at_the_open_comes_before_stop_and_target(order: Routed) -> None:
+    bar = held_one((100.0, 106.0, 94.0, 100.0), order, stop_loss=0.05, take_profit=0.05).bar(2)
+    assert (bar.order.units, bar.order.price) == (-1.0, 100.0)
+    assert (bar.status, bar.ambiguous, bar.in_bar.units) == (OrderStatus.FILLED, 0.0, 0.0)
+
+
+def four_times(order: Routed, **rules: float) -> Played:
+    """40 units at 100 with 1,000 of own money; 3,000 borrowed is more than 40 x 70."""
+    bars = [flat(100.0), flat(100.0), (100.0, 104.0, 70.0, 100.0)]
+    return play(bars, [units(40.0), order], **{"max_leverage": 4.0, "maintenance": 0.1, **rules})
+
+
+@pytest.mark.parametrize(
+    "order", [limit(units(10.0), 103.0), limit(units(-1.0), 103.0), stop(units(0.0), 97.0)]
+)
+def test_a_margin_call_comes_before_an_order_that_leaves_the_position(order: Routed) -> None:
+    bar = four_times(order).bar(2)
+    assert (bar.status, bar.ambiguous, bar.order.units) == (OrderStatus.STOPPED, 1.0, 0.0)
+    assert (bar.at_end.reason, bar.at_end.price) == (ExitReason.LIQUIDATION, 70.0)
+    assert (bar.at_end.units, bar.liquidated) == (-40.0, 1.0)
+
+
+def test_a_margin_call_comes_after_orders_that_add_or_fill_at_the_open() -> None:
+    added = four_times(limit(units(45.0), 98.0), max_leverage=5.0).bar(2)
+    assert (added.order.units, added.order.price) == (5.0, 98.0)
+    assert (added.at_end.units, added.ambiguous) == (-45.0, 0.0)
+    left = four_times(limit(units(10.0), 99.0)).bar(2)
+    assert (left.order.units, left.order.price, left.units) == (-30.0, 100.0, 10.0)
+    assert (left.liquidated, left.ambiguous, left.cash) == (0.0, 0.0, close_to(0.0))
+
+
 @pytest.mark.parametrize(("close", "out"), [(99.7, 0.0), (99.8, 99.75)])
 def test_a_late_limit_reaches_its_target_only_at_the_close(close: float, out: float) -> None:
     """Bought at 95, target 99.75: the high of 104 may have been before."""

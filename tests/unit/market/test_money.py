@@ -68,6 +68,41 @@ def test_margin_threshold() -> None:
     assert play(bars, [units(25.0)], max_leverage=3.0, maintenance=0.251).bar(2).units == 0.0
 
 
+def test_where_the_account_is_called_no_target_is_taken() -> None:
+    """4 x long, target 105. At 70: 40 x 70 - 3,000 < 0; at 90: 600 of 3,600 is enough."""
+    rules = {"max_leverage": 4.0, "maintenance": 0.1, "take_profit": 0.05}
+    crash = [flat(100.0), flat(100.0), (100.0, 106.0, 70.0, 100.0)]
+    bar = play(crash, [units(40.0)], **rules).bar(2)
+    assert (bar.at_end.reason, bar.at_end.price) == (ExitReason.LIQUIDATION, 70.0)
+    assert (bar.at_end.units, bar.in_bar.units, bar.ambiguous) == (-40.0, 0.0, 1.0)
+    assert (bar.liquidated, bar.written_off) == (1.0, close_to(200.001))
+    dip = [flat(100.0), flat(100.0), (100.0, 106.0, 90.0, 100.0)]
+    won = play(dip, [units(40.0)], **rules).bar(2)
+    assert (won.in_bar.reason, won.in_bar.price) == (ExitReason.TAKE_PROFIT, close_to(105.0))
+    assert (won.liquidated, won.ambiguous, won.cash) == (0.0, 0.0, close_to(1_200.0))
+
+
+def test_margin_counts_who_reached_the_target_as_held() -> None:
+    """20 x 70 + 20 x 100 - 3,000 = 400 of 3,400; sold at 105 it were 1,100 of 2,000."""
+    bars = [[flat(100.0)] * 2] * 2 + [[(100.0, 106.0, 70.0, 100.0), flat(100.0)]]
+    played = play(bars, [[units(20.0), units(20.0)]], max_leverage=4.0, maintenance=0.2,
+                  take_profit=0.05)  # fmt: skip
+    assert [played.bar(2, s).at_end.price for s in (0, 1)] == [70.0, 100.0]
+    assert [played.bar(2, s).ambiguous for s in (0, 1)] == [1.0, 0.0]
+
+
+def test_margin_counts_who_was_stopped_as_sold_at_the_stop() -> None:
+    """1,000 - 40 x 101 x 1.01 + 20 x 69.993 x 0.99 + 20 x 100 = 305.46 of 2,000 is 0.15273;
+    the stop is 0.7 x 101, less the spread."""
+    bars = [[flat(100.0)] * 2] * 2 + [[(100.0, 101.0, 60.0, 100.0), flat(100.0)]]
+    rules = {"max_leverage": 5.0, "stop_loss": 0.3, "half_spread": 0.01, "fee": 0.01}
+    kept = play(bars, [[units(20.0), units(20.0)]], maintenance=0.1527, **rules)
+    assert (kept.bar(2, 0).in_bar.price, kept.bar(2, 1).units) == (close_to(69.993), 20.0)
+    called = play(bars, [[units(20.0), units(20.0)]], maintenance=0.1528, **rules)
+    assert called.bar(2, 0).in_bar.reason == ExitReason.STOP_LOSS
+    assert called.bar(2, 1).at_end.reason == ExitReason.LIQUIDATION
+
+
 def test_shorts_are_liquidated_at_the_high() -> None:
     bars = [flat(100.0), flat(100.0), (100.0, 120.0, 99.0, 100.0)]
     bar = play(bars, [units(-25.0)], max_leverage=3.0, maintenance=0.2).bar(2)

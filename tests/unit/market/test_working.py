@@ -10,6 +10,7 @@ from market_play import (
     flat,
     hold,
     limit,
+    notional,
     play,
     reopen,
     side,
@@ -137,6 +138,32 @@ def test_working_weight_is_taken_of_equity_now_at_the_price_of_the_order() -> No
     bars = [flat(100.0), flat(100.0), (110.0, 110.0, 75.0, 100.0)]
     bar = play(bars, [units(5.0), limit(weight(0.6), 80.0)]).bar(2)
     assert bar.units == close_to(0.6 * (500.0 + 5.0 * 110.0) / 80.0)
+
+
+@pytest.mark.parametrize(
+    ("order", "paid"),
+    [
+        (limit(units(5.0), 101.0), 500.0),
+        (stop(units(5.0), 99.5), 500.0),
+        (limit(units(5.0), 98.0), 441.0),
+        (stop(units(5.0), 104.0), 468.0),
+        (limit(notional(490.0), 98.0), 441.0),
+    ],
+)
+def test_working_orders_filled_at_the_open_are_converted_at_its_rate(
+    order: Routed, paid: float
+) -> None:
+    """1.0 at the open, 0.9 inside the bar; the last buys 490 / (98 x 1.0) units."""
+    bar = play([flat(100.0), (100.0, 105.0, 97.0, 100.0)], [order], rate_open=1.0,
+               rate_close=[1.0, 0.9]).bar(1)  # fmt: skip
+    assert (bar.units, bar.order.notional) == (close_to(5.0), close_to(paid))
+    assert (bar.cash, bar.equity) == (close_to(1_000.0 - paid), close_to(1_450.0 - paid))
+
+
+def test_the_room_of_an_order_filled_at_the_open_is_taken_at_its_rate() -> None:
+    bar = play([flat(100.0), (100.0, 105.0, 97.0, 100.0)], [limit(units(50.0), 101.0)],
+               rate_open=1.0, rate_close=[1.0, 0.9]).bar(1)  # fmt: skip
+    assert (bar.units, bar.cash) == (close_to(10.0), close_to(0.0, abs=1e-9))
 
 
 @pytest.mark.parametrize("order", [side(0.9), units(2.0)])

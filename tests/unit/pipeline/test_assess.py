@@ -37,6 +37,9 @@ HURDLES: dict[str, Any] = {
     "market.stop_loss": 0.004, "market.take_profit": 0.006, "market.no_trade_band": 0.3,
     "market.min_hold_bars": 5, "market.max_hold_bars": 30, "market.decision_interval_bars": 12,
     "market.trailing_stop": {"distance": 0.003},
+    "market.participation": {"max_share": 0.02}, "market.lot_size": 60.0,
+    "market.min_notional": 6_000.0, "market.max_leverage_at_close": 0.1,
+    "market.max_weight_at_close": 0.05,
 }  # fmt: skip
 
 
@@ -106,7 +109,7 @@ def test_random_agents_change_side_as_often_as_the_agent(keys: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("hurdle", [*HURDLES, "all"])
-def test_passive_baselines_know_no_stops_band_or_holding_rules(hurdle: str) -> None:
+def test_passive_baselines_know_nothing_that_keeps_them_from_holding(hurdle: str) -> None:
     """Bit for bit what they are in a market without the hurdle; sma_cross trades as the agent."""
     _, split, free, agent = market({})
     keys = HURDLES if hurdle == "all" else {hurdle: HURDLES[hurdle]}
@@ -129,6 +132,26 @@ def test_passive_baselines_pay_the_agents_costs() -> None:
     costly = assess_module._baselines(config, dear, split, agent)["buy_and_hold"]
     assert costly.cost.sum() > 10 * cheap.cost.sum() > 0.0
     assert costly.net_return < cheap.net_return
+
+
+def test_passive_baselines_pay_for_their_share_of_the_volume() -> None:
+    """The impact stays where the limit goes."""
+    _, split, free, agent = market({})
+    both = {"max_share": 0.02, "impact_bps": 50}
+    config, _, thin, _ = market({"market.participation": both})
+    cheap = assess_module._baselines(config, free, split, agent)["buy_and_hold"]
+    costly = assess_module._baselines(config, thin, split, agent)["buy_and_hold"]
+    assert costly.cost.sum() > 2 * cheap.cost.sum() > 0.0
+    assert costly.weights[2] == pytest.approx(0.5, abs=0.05)
+
+
+def test_sma_cross_goes_short_in_the_symbols_that_may() -> None:
+    config, split, env, agent = market({
+        "env.action": {"kind": "flat_long"}, "market.allow_short": False,
+        "market.symbols": {"S1": {"allow_short": True}}})  # fmt: skip
+    found = assess_module._baselines(config, env, split, agent)["sma_cross"]
+    assert found.weights[:, 0].min() == 0.0 < found.weights[:, 0].max()
+    assert found.weights[:, 1].min() < -0.3
 
 
 def test_flat_costs_nothing(assessed: tuple[Path, Any]) -> None:
@@ -221,11 +244,16 @@ def test_rows_that_cannot_be_traded_are_no_evidence() -> None:
     assert stages._tradable_rows(split) == 4
 
 
-@pytest.mark.parametrize("short", [True, False])
-def test_the_imbalance_gate_is_for_accounts_that_may_short(tmp_path: Path, short: bool) -> None:
-    keys = {**KEYS, "market.allow_short": short}
-    if not short:
-        keys["env.action.kind"] = "flat_long"
+@pytest.mark.parametrize(
+    ("market_wide", "symbols", "short"),
+    [(True, {}, True), (False, {}, False), (False, {"S1": {"allow_short": True}}, True),
+     (True, {"S0": {"allow_short": False}, "S1": {"allow_short": False}}, False)],
+)  # fmt: skip
+def test_the_imbalance_gate_is_for_accounts_that_may_short(
+    tmp_path: Path, market_wide: bool, symbols: dict[str, Any], short: bool
+) -> None:
+    keys = {**KEYS, "market.allow_short": market_wide, "market.symbols": symbols,
+            "env.action.kind": "flat_long"}  # fmt: skip
     bundles: Any = {1: BySignal(jnp.float32(99.0))}
     found = assess(
         config_of(keys), two_symbols(), bundles, 1, CONTRACT, {"validation": BARS}, tmp_path
