@@ -71,16 +71,18 @@ RULES = (
     "CANCEL CANCELLED", "CANCEL NO_CHANGE",
 )  # fmt: skip
 """Every rule of the page, every status and exit reason, every type of order x what became of it."""
-SEEDS = {0: 2, 1: 7, 2: 4, 3: 2, 4: 2}
+SEEDS = {0: [0, 10], 1: [*range(1_000, 1_070, 10), 4_009, 4_018], 2: [2_000, 2_010, 2_020, 2_030],
+         3: [3_000, 3_010], 4: [4_000, 4_010]}  # fmt: skip
+"""Seeds of each shape; 4_009 has an order that a margin call overrules, which is rare."""
 
 
 def test_engine_agrees_with_the_ledger() -> None:
     """At least 200,000 account-bars, and no rule without its case."""
     fired: Counter[str] = Counter()
     played = 0
-    for number, times in SEEDS.items():
-        for seed in range(times):
-            counts, alive = agree(1_000 * number + 10 * seed, SHAPES[number])
+    for number, seeds in SEEDS.items():
+        for seed in seeds:
+            counts, alive = agree(seed, SHAPES[number])
             fired += counts
             played += SHAPES[number].account_bars
             assert alive > 0.9
@@ -94,8 +96,9 @@ def test_engine_agrees_with_the_ledger_over_ten_thousand_bars() -> None:
     """640,000 account-bars of two symbols."""
     fired, alive = agree(7, Shape(symbols=2, lag=2, groups=GROUPS, bars=10_001))
     assert alive > 0.7
-    once = {"RUIN": 3, "DELISTED": 3}  # at most once an account
-    missing = [rule for rule in RULES if fired[rule] < once.get(rule, 10)]
+    few = {"RUIN": 3, "DELISTED": 3}  # at most once an account
+    few |= {rule: 1 for rule in RULES if "overruled" in rule}  # seen four times in 700,000
+    missing = [rule for rule in RULES if fired[rule] < few.get(rule, 10)]
     assert not missing, f"hardly ever fired: {[(rule, fired[rule]) for rule in missing]}"
 
 

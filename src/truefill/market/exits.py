@@ -132,17 +132,18 @@ def exit_in_bar(
     entered = None if late is None else late.limit | late.stop
     stop, target = reached_inside(account, level, late, row, params)
     together = gates.is_open(stop) & gates.is_open(target)
-    ambiguous, resolved = together, None
-    if late is not None:
-        ambiguous = ambiguous | (gates.is_open(stop) & late.stop)
+    stopped, reference = stop_fill(account, level, entered, row, costs, params)
+    called = margin_call(account, stop, stopped, row, costs, params)
+    resolved = None
+    ambiguous = together
     if row.finer_low is not None and row.finer_high is not None:
         knows = together if entered is None else together & ~entered
         first, known = _first(side, level.stop, level.target, row.finer_low, row.finer_high)
-        resolved = knows & known
-        ambiguous = ambiguous & ~resolved
+        resolved = knows & known & ~(first & gates.is_open(called)[:, None])
+        ambiguous = together & ~resolved
         stop = gates.both(stop, ~(resolved & first))
-    stopped, reference = stop_fill(account, level, entered, row, costs, params)
-    called = margin_call(account, stop, stopped, row, costs, params)
+    if late is not None:
+        ambiguous = ambiguous | (gates.is_open(stop) & late.stop)
     overruled = gates.is_open(target) & ~gates.is_open(stop) & gates.is_open(called)[:, None]
     ambiguous = ambiguous | overruled
     target = gates.both(target, gates.no(called)[:, None])

@@ -152,17 +152,18 @@ def test_the_exchange_rate_alone_moves_the_equity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "wanted"),
-    [(notional(400.0), 2.0), (weight(0.4), 2.0), (cash(0.4), 2.0), (units(2.0), 2.0)],
+    ("order", "limit_units"),
+    [(notional(400.0), 4.0), (weight(0.4), 4.0), (cash(0.4), 4.0), (units(2.0), 2.0)],
 )
 def test_order_kinds_are_decoded_in_account_currency(
-    order: tuple[int, float], wanted: float
+    order: tuple[int, float], limit_units: float
 ) -> None:
+    """At the open's rate of 2: 400 are 2 units at 100, or 4 at a limit of 50."""
     bar = play(STILL, [order], rate_open=2.0, rate_close=4.0).bar(1)
-    assert bar.units == close_to(wanted)
+    assert bar.units == close_to(2.0)
     waiting = play([flat(100.0), (100.0, 100.0, 50.0, 100.0)], [limit(order, 50.0)],
                    rate_open=2.0, rate_close=4.0).bar(1)  # fmt: skip
-    assert waiting.units == close_to(wanted)
+    assert waiting.units == close_to(limit_units)
 
 
 def test_inside_the_bar_and_at_its_close_the_rate_of_the_close_holds() -> None:
