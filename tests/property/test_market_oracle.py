@@ -91,14 +91,23 @@ def test_engine_agrees_with_the_ledger() -> None:
     assert not missing, f"never fired: {missing}"
 
 
+SELDOM = {
+    "RUIN", "DELISTED", "written off", "order overruled by a margin call",
+    "target overruled by a margin call", "order overruled by a target",
+    "weight cap where a sale frees nothing", "liquidation cancels an order",
+    "delisting cancels an order", "ruin cancels an order", "ruin is final: working order",
+    "LIMIT CANCELLED", "STOP CANCELLED",
+}  # fmt: skip
+"""Ends of an account or a symbol, at most once each, and what needs two rare things at once: 64
+accounts meet them less than ten times, the many short runs of the test above at least once."""
+
+
 @pytest.mark.slow
 def test_engine_agrees_with_the_ledger_over_ten_thousand_bars() -> None:
     """640,000 account-bars of two symbols."""
     fired, alive = agree(7, Shape(symbols=2, lag=2, groups=GROUPS, bars=10_001))
     assert alive > 0.7
-    few = {"RUIN": 3, "DELISTED": 3}  # at most once an account
-    few |= {rule: 1 for rule in RULES if "overruled" in rule}  # seen four times in 700,000
-    missing = [rule for rule in RULES if fired[rule] < few.get(rule, 10)]
+    missing = [rule for rule in RULES if rule not in SELDOM and fired[rule] < 10]
     assert not missing, f"hardly ever fired: {[(rule, fired[rule]) for rule in missing]}"
 
 
