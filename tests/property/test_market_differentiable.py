@@ -111,6 +111,7 @@ def masked(case: Case) -> Case:
     return replace(case, state=state)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(SEEDS, st.sampled_from([1.0, 1e-2, 1e-3, 1e-6]))
 def test_no_gradient_is_nan_or_infinite(seed: int, temperature: float) -> None:

@@ -74,6 +74,7 @@ def test_one_account_step_by_step_scanned_and_in_a_batch_has_the_same_bits(shape
                     assert np.array_equal(getattr(found, name), wanted), (name, t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accounts", [1, 5, 64])
 def test_bits_do_not_depend_on_the_size_of_the_batch(accounts: int) -> None:
     """Seven symbols, all rules: sums over symbols too, whatever the batch is vectorized in."""
