@@ -56,8 +56,3 @@ def no_limits(*, balance: float, symbols: int = 1) -> MarketParams:
 def weight(value: float) -> Orders:
     """One order of one account: this target weight."""
     return Orders(jnp.full((1, 1), OrderKind.WEIGHT, jnp.int32), jnp.full((1, 1), value))
-
-
-def hold() -> Orders:
-    """One order of one account: change nothing."""
-    return Orders(jnp.full((1, 1), OrderKind.HOLD, jnp.int32), jnp.zeros((1, 1)))
