@@ -6,7 +6,7 @@ things fitted are the normalizers, on train rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ import polars as pl
 from truefill.config.schema import Config
 from truefill.core.errors import ConfigError, DataError
 from truefill.data import defects
-from truefill.data.bars import read_all_bars
 from truefill.data.describe import bars_sha256, describe, periods_per_year
-from truefill.data.join import Series, read_series
+from truefill.data.inputs import Inputs, read_inputs
+from truefill.data.join import Series
 from truefill.data.market_columns import market_columns
 from truefill.data.sessions import keep_session, session_of
 from truefill.data.splits import SPLITS, inside, period_of
@@ -46,13 +46,28 @@ class BuiltDataset:
 
 def build_dataset(config: Config) -> BuiltDataset:
     """Build all splits in memory. Raises ``ConfigError`` or ``DataError``; writes nothing."""
+    specs = specify_all(config)
+    return build(config, specs, read_inputs(config.data, extra_columns(specs)))
+
+
+def specify_all(config: Config) -> tuple[FeatureSpec, ...]:
+    """Every configured feature, resolved; refuses what no data could ever satisfy."""
     specs = tuple(normalize.specify(feature) for feature in config.features)
     _require_room(config, specs)
     _require_fixed_stops(config)
+    return specs
+
+
+def extra_columns(specs: Sequence[FeatureSpec]) -> list[str]:
+    """Further columns of the bars that features read."""
+    return sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
+
+
+def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> BuiltDataset:
+    """All splits of these inputs, in memory. Raises ``ConfigError`` or ``DataError``."""
+    specs = tuple(specs)
     counts = RowCounts()
-    series, series_files = read_series(config.data.series)
-    extra = sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
-    read = read_all_bars(config.data, extra)
+    read, series = inputs.bars, inputs.series
     counts.read = read.table.height
     split_sha256 = {
         name: bars_sha256(read.table.filter(inside(period_of(config.data.splits, name))))
@@ -91,7 +106,7 @@ def build_dataset(config: Config) -> BuiltDataset:
         "stale_or_unjoined": counts.stale_by_feature,
         "inputs": [
             {"file": f.name, "sha256": f.sha256, "rows": f.rows}
-            for f in read.inputs + series_files + market.inputs
+            for f in [*read.inputs, *inputs.files, *market.inputs]
         ],
         "symbols": sorted(bars["symbol"].unique().to_list()),
         "market_columns": list(market.names),
@@ -188,7 +203,7 @@ def _normalized(
     )
 
 
-def _rules(series: dict[str, Series]) -> dict[str, dict[str, float]]:
+def _rules(series: Mapping[str, Series]) -> dict[str, dict[str, float]]:
     """Publication rules of every series, for the contract."""
     return {name: s.rule for name, s in sorted(series.items())}
 
