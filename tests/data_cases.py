@@ -136,6 +136,9 @@ def parquet_bars(folder: Path, table: pl.DataFrame, name: str = "bars.parquet") 
 RETURN = FEATURES[:1]
 """One feature with a warm-up of one bar."""
 
+JUMPS = {"scale_break": "warn", "unadjusted_split": "warn"}
+"""``data.defects`` of bars whose prices jump on purpose."""
+
 ROW_ENDS = ("outside_session", "outside_splits", "dropped_warmup", "train", "validation", "test")
 """Counts in lineage of what became of every row that was read."""
 

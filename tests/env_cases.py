@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from config_cases import base_tree, put
 from truefill.config.load import parse_config
-from truefill.config.schema import Config
+from truefill.config.schema import Config, Window
+from truefill.data.no_trade import rules_id
 from truefill.data.split import SplitArrays
+from truefill.data.windows import in_daily
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Transition
 from truefill.env.rewards import Step
@@ -87,6 +90,16 @@ def random_split(
     present[0] = True
     features = rng.normal(size=(*shape, 3))
     return split_of(close, opens=opens, wick=0.01, features=features, present=present)
+
+
+def with_windows(split: SplitArrays, config: Config) -> SplitArrays:
+    """``split`` as the dataset stage would close it by the daily windows of ``config``."""
+    rules = config.market.no_trade
+    closed = np.zeros(split.present.shape, bool)
+    for rule in rules:
+        assert isinstance(rule, Window)
+        closed |= in_daily(rule, split.timestamps_s)[:, None]
+    return replace(split, closed=closed & split.present, closed_by=rules_id(rules))
 
 
 def environment(

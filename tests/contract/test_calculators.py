@@ -9,7 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from calculator_cases import T, params_of, world
+from data_cases import HOUR
+from release_cases import first_events
 from truefill.core.registry import Entry
+from truefill.features.base import WHOLE_HISTORY, fact
+from truefill.features.portions import running
 from truefill.features.registry import CALCULATORS, Calculator, Context
 
 ENTRIES = [pytest.param(entry, id=entry.name) for entry in CALCULATORS]
@@ -19,8 +23,13 @@ SYSTEM_000 = {
 }  # fmt: skip
 
 
-def compute(entry: Entry[Calculator], **world_options: int) -> np.ndarray:
-    return entry.make(entry.params(**params_of(entry.name)), world(**world_options))
+WORLD = world()
+CUT = 250
+"""Bar of :func:`test_bars_beyond_the_lookback_do_not_count`."""
+
+
+def compute(entry: Entry[Calculator]) -> np.ndarray:
+    return entry.make(entry.params(**params_of(entry.name)), WORLD)
 
 
 def test_the_calculators_of_system_000_are_registered() -> None:
@@ -43,8 +52,11 @@ def test_declared_warmup_is_the_measured_one(entry: Entry[Calculator]) -> None:
     first = int(np.argmax(~np.isnan(values)))
     needed = entry.facts["values_needed"]
     if needed is None:
-        assert first == entry.facts["warmup"](params)
-        assert not np.isnan(values[first:]).any()
+        least = entry.facts["warmup"](params) * _scale(entry)
+        assert first >= least
+        if not entry.facts["irregular"]:
+            assert first == least
+            assert not np.isnan(values[first:]).any()
         return
     assert entry.facts["warmup"](params) == 0
     short, enough = (
@@ -53,9 +65,55 @@ def test_declared_warmup_is_the_measured_one(entry: Entry[Calculator]) -> None:
     assert np.isnan(short).all() and not np.isnan(enough).all()
 
 
+def _scale(entry: Entry[Calculator]) -> int:
+    """Bars of the world in one that the calculator counts."""
+    timeframe = entry.facts["timeframe"]
+    return round(timeframe(entry.params(**params_of(entry.name))) / HOUR) if timeframe else 1
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_bars_beyond_the_lookback_do_not_count(entry: Entry[Calculator]) -> None:
+    """Other prices before the lookback of a bar do not move its value: by no bit where the
+    calculator is a window, by less than 1e-4 of its range where it is recursive."""
+    params = entry.params(**params_of(entry.name))
+    lookback = entry.facts["lookback"](params) * _scale(entry)
+    if lookback > CUT:
+        assert lookback == WHOLE_HISTORY and fact(entry, "level", params)
+        return
+    values = compute(entry)
+    changed = entry.make(params, _changed_before(CUT - lookback + 1))
+    if _is_recursive(running(entry, params).state()):
+        assert abs(changed[CUT] - values[CUT]) <= 1e-4 * np.ptp(values[~np.isnan(values)])
+    else:
+        assert changed[CUT : CUT + 1].tobytes() == values[CUT : CUT + 1].tobytes()
+
+
+def _changed_before(first: int) -> Context:
+    """The world with other prices, volumes and columns before bar ``first``, and another history of
+    other symbols before its start."""
+    early = np.arange(T) < first
+    factor = np.where(early, 1.1 + 0.2 * np.sin(np.arange(T)), 1.0)
+    names = ("open", "high", "low", "close", "volume")
+    bars = {name: getattr(WORLD, name) * factor for name in names}
+    extra = {name: np.where(early, 0.3, values) for name, values in WORLD.extra.items()}
+    others = {
+        name: replace(c, close=np.where(c.timestamps_s < WORLD.timestamps_s[first], 3.0, c.close))
+        for name, c in WORLD.others.items()
+    }
+    return replace(WORLD, **bars, extra=extra, others=others)
+
+
+def _is_recursive(state: object) -> bool:
+    """Whether a state holds that of a recursive filter."""
+    if isinstance(state, dict):
+        return "carry" in state or any(_is_recursive(value) for value in state.values())
+    return isinstance(state, list) and any(_is_recursive(value) for value in state)
+
+
 def _with_values(count: int) -> Context:
-    """The world when only the first ``count`` values of each series were ever published."""
-    whole = world()
+    """The world when only the first ``count`` values of each series, and events of each calendar,
+    were ever published."""
+    whole = WORLD
     kept = {
         name: replace(
             s,
@@ -66,12 +124,13 @@ def _with_values(count: int) -> Context:
         )
         for name, s in whole.series.items()
     }
-    return replace(whole, series=kept)
+    releases = tuple(first_events(calendar, count) for calendar in whole.releases)
+    return replace(whole, series=kept, releases=releases)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_same_input_same_bits_and_input_untouched(entry: Entry[Calculator]) -> None:
-    bars = world()
+    bars = WORLD
     copies = {k: getattr(bars, k).copy() for k in ("open", "high", "low", "close", "volume")}
     params = entry.params(**params_of(entry.name))
     first = entry.make(params, bars).copy()
@@ -82,9 +141,11 @@ def test_same_input_same_bits_and_input_untouched(entry: Entry[Calculator]) -> N
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_facts_and_parameters_are_documented(entry: Entry[Calculator]) -> None:
-    assert entry.facts["unit"] and entry.facts["source"]
+    params = entry.params(**params_of(entry.name))
+    assert fact(entry, "unit", params) and entry.facts["source"]
     assert isinstance(entry.facts["crosses_session"], bool)
-    assert isinstance(entry.facts["normalized"], bool)
+    assert isinstance(fact(entry, "normalized", params), bool)
+    assert isinstance(fact(entry, "level", params), bool)
     assert entry.summary and entry.make.__doc__
     for name, field in entry.params.model_fields.items():
         assert field.description, f"parameter {name} has no description"
@@ -102,5 +163,5 @@ def test_parameters_are_frozen_and_refuse_unknown_keys(entry: Entry[Calculator])
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_a_normalized_feature_is_of_order_one(entry: Entry[Calculator]) -> None:
     values = compute(entry)
-    if entry.facts["normalized"]:
+    if fact(entry, "normalized", entry.params(**params_of(entry.name))):
         assert np.nanmax(np.abs(values)) <= 10.0

@@ -211,6 +211,7 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
         assert learned < 0.6 * worth
 
 
+@pytest.mark.slow
 def test_ppo_takes_the_paying_side_of_a_steady_trend() -> None:
     """A market that rises 0.2 % a bar: within 30 small updates nearly every action is long."""
     close = 100.0 * np.exp(0.002 * np.arange(200))

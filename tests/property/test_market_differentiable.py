@@ -83,6 +83,7 @@ def differences(
     return (4.0 * central(STEP) - central(2.0 * STEP)) / 3.0
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(SEEDS, st.sampled_from([1e-2, 1e-3]))
 def test_gradients_are_those_of_finite_differences(seed: int, temperature: float) -> None:

@@ -76,6 +76,7 @@ SEEDS = {0: [0, 10], 1: [*range(1_000, 1_070, 10), 4_009, 4_018], 2: [2_000, 2_0
 """Seeds of each shape; 4_009 has an order that a margin call overrules, which is rare."""
 
 
+@pytest.mark.slow
 def test_engine_agrees_with_the_ledger() -> None:
     """At least 200,000 account-bars, and no rule without its case."""
     fired: Counter[str] = Counter()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,11 @@ def train(
         latest = history.evaluations[-1]["score"] if history.evaluations else None
         progress(steps, latest, history.updates[-1])
     _finish(config, folder, seed, state, best, history, stopped)
+
+
+def chosen_seed(best_scores: Mapping[int, float]) -> int:
+    """The seed whose best score on validation is the highest; of equals the smallest."""
+    return max(best_scores, key=lambda seed: (best_scores[seed], -seed))
 
 
 def _begin(

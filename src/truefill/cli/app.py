@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from truefill import __version__
+from truefill.cli.audit import audit
+from truefill.cli.fetch import fetch
 from truefill.cli.inspect import ledger, list_kind, runs_table, schema
 from truefill.cli.project import new
 from truefill.cli.run import check, report, run
@@ -37,7 +39,9 @@ def _options(
 
 
 app.command()(new)
+app.command()(fetch)
 app.command()(check)
+app.command()(audit)
 app.command()(run)
 app.command()(report)
 app.command("runs")(runs_table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,13 +37,22 @@ def check(
     overrides: Overrides = None,
     runs: RunsFolder = DEFAULT_RUNS,
     workers: Workers = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="LENGTH", help="Of the bars, where CONFIG is a data file.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find now what would fail later: config, data, disk, memory, device."""
+    """Find now what would fail later: config, data, disk, memory, device.
+
+    CONFIG may be a data file (CSV, Parquet, Feather): its defects are listed.
+    """
 
     def action() -> int:
+        from truefill.pipeline.file_check import SUFFIXES
         from truefill.pipeline.preflight import check as preflight
 
+        if config.suffix.lower() in SUFFIXES:
+            return _check_file(config, interval, as_json=as_json)
         checks = preflight(load(config, overrides), runs=runs, workers=workers)
         if as_json:
             print_json(
@@ -56,18 +65,47 @@ def check(
     raise typer.Exit(guarded(action, as_json=as_json))
 
 
+def _check_file(path: Path, interval: str | None, *, as_json: bool) -> int:
+    from truefill.core.duration import parse_duration_s
+    from truefill.pipeline.file_check import check_file
+
+    try:
+        interval_s = None if interval is None else parse_duration_s(interval)
+    except ValueError as error:
+        raise UsageError(str(error), where="--interval") from error
+    findings = [f.as_dict() for f in check_file(path, interval_s)]
+    errors = sum(f["severity"] == "error" for f in findings)
+    if as_json:
+        print_json({"findings": findings, "passed": not errors})
+    else:
+        _print_findings(findings)
+        typer.echo(f"\n{path.name}: {len(findings)} findings, {errors} of them errors")
+    return 1 if errors else 0
+
+
 def _print_checks(checks: Sequence[Check]) -> None:
     rows = [
         ("FAIL" if not c.passed else "WARN" if c.warning else "pass", c.name, c.figure)
         for c in checks
     ]
     print_table(("result", "check", "figure"), rows)
+    _print_findings([c.finding for c in checks if c.finding is not None])
     for failed in (c for c in checks if not c.passed):
         typer.echo(f"\n{failed.name} failed: {failed.figure}")
         if failed.do:
             typer.echo(f"  -> {failed.do}")
     bad = sum(not c.passed for c in checks)
     typer.echo(f"\n{len(checks) - bad} of {len(checks)} checks passed")
+
+
+def _print_findings(findings: Sequence[dict[str, Any]]) -> None:
+    """Every defect of the data, with its place and its mend."""
+    if not findings:
+        return
+    columns = ("severity", "rule", "file", "row", "column", "rows")
+    cells = [[str(f[c] or "") for c in columns] + [f"{f['what']} -> {f['do']}"] for f in findings]
+    typer.echo("\nfindings in the data (see docs/defects.md):")
+    print_table((*columns, "what -> mend"), cells)
 
 
 def run(

@@ -36,7 +36,7 @@ def progress_text(event: Event) -> str:
     parts = []
     if event.total:
         parts.append(f"{event.done / event.total:.0%}")
-    if event.rate > 0:
+    if event.rate > 0 and event.stage == "train":
         parts.append(f"{event.rate:,.0f} steps/s")
     if event.eta_s is not None:
         parts.append(f"ETA {human_time(event.eta_s)}")

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import time
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from truefill.config.defects import Policy
 from truefill.config.fields import (
     ClockTime,
-    Count,
     Duration,
-    Fraction,
-    Moment,
     NonNegative,
     Positive,
     Section,
     Timezone,
     Weekday,
 )
-from truefill.config.sources import BarsFile, EventsFile, RateFile, SeriesFile
+from truefill.config.seasonality import SeasonalityConfig
+from truefill.config.sources import BarsFile, EventsFile, RateFile, ReleasesFile, SeriesFile
+from truefill.config.splits import FoldsConfig, SplitPeriod, Splits, SplitsConfig
+from truefill.config.synthetic import SyntheticConfig
 
 __all__ = [
     "FILES",
@@ -28,22 +29,31 @@ __all__ = [
     "DataConfig",
     "EventsFile",
     "FeatureConfig",
+    "FoldsConfig",
     "RateFile",
+    "ReleasesFile",
     "SeriesFile",
     "SessionConfig",
     "SplitPeriod",
+    "Splits",
     "SplitsConfig",
     "SyntheticConfig",
 ]
 
 
-FILES = ("bars", "series", "events", "exchange_rates", "finer_bars")
+FILES = ("bars", "series", "releases", "events", "exchange_rates", "finer_bars")
 """Keys of ``data`` that hold lists of files."""
 
 
 class SessionConfig(Section):
-    """Trading session: bars outside are dropped and counted."""
+    """Trading session: bars outside are dropped and counted. Either an exchange's calendar, or days
+    and hours."""
 
+    calendar: str | None = Field(
+        None,
+        description="exchange calendar (e.g. XNYS: holidays, early closes; its timezone and hours) "
+        "instead of timezone, days, start and end",
+    )
     timezone: Timezone = Field("UTC", description="timezone of days, start and end")
     days: tuple[Weekday, ...] = Field(
         ("mon", "tue", "wed", "thu", "fri"), description="trading days"
@@ -53,50 +63,18 @@ class SessionConfig(Section):
         None, description="session end (exclusive), HH:MM; null = midnight"
     )
 
-
-class SyntheticConfig(Section):
-    """A market with a known answer instead of files."""
-
-    kind: Literal["random_walk", "planted_signal"] = Field(
-        description="random_walk: no edge exists; planted_signal: a signal predicts the next bar"
-    )
-    bars: Count = Field(12_000, description="bars per symbol")
-    symbols: Count = Field(1, description="number of symbols")
-    seed: int = Field(0, ge=0, lt=2**63, description="random seed of the market")
-    volatility: Positive = Field(0.002, description="standard deviation of a bar's log return")
-    strength: Fraction = Field(
-        0.7, description="planted_signal: share of the return's variance the signal explains"
-    )
-    start: Moment = Field(datetime(2020, 1, 1, tzinfo=UTC), description="first bar")
-
-
-class SplitPeriod(Section):
-    """Half-open period [start, end)."""
-
-    start: Moment = Field(description="first bar start, inclusive (date or ISO timestamp)")
-    end: Moment = Field(description="end, exclusive")
-
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.start >= self.end:
-            raise ValueError(f"start {self.start.date()} is not before end {self.end.date()}")
+    def _one_form(self) -> Self:
+        if self.calendar is not None:
+            hours = sorted({"timezone", "days", "start", "end"} & self._changed())
+            if hours:
+                raise ValueError(f"the calendar says {hours[0]} already; leave one of them out")
         return self
 
-
-class SplitsConfig(Section):
-    """Fixed-date splits in order; they may not overlap."""
-
-    train: SplitPeriod
-    validation: SplitPeriod
-    test: SplitPeriod
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.train.end > self.validation.start:
-            raise ValueError("train must end before validation starts")
-        if self.validation.end > self.test.start:
-            raise ValueError("validation must end before test starts")
-        return self
+    def _changed(self) -> set[str]:
+        """Fields that differ from their defaults."""
+        fields = type(self).model_fields
+        return {name for name, field in fields.items() if getattr(self, name) != field.default}
 
 
 class DataConfig(Section):
@@ -107,8 +85,16 @@ class DataConfig(Section):
         None, description="a synthetic market instead of files"
     )
     interval: Duration = Field(description="bar interval (e.g. 5m, 1h, 1d)")
+    resample: Duration | None = Field(
+        None,
+        description="read files at interval, and use closed bars of this longer one (e.g. 4h) "
+        "everywhere; null = as they are",
+    )
     session: SessionConfig | None = Field(None, description="null = round the clock")
     series: tuple[SeriesFile, ...] = Field((), description="macro and other slow series")
+    releases: tuple[ReleasesFile, ...] = Field(
+        (), description="economic calendars: events known ahead, figures known after them"
+    )
     events: tuple[EventsFile, ...] = Field(
         (), description="funding, dividends and splits; files of one kind add up"
     )
@@ -119,16 +105,50 @@ class DataConfig(Section):
         (), description="bars of a shorter interval: they say which of stop and target came first"
     )
     finer_interval: Duration | None = Field(
-        None, description="interval of finer_bars; a whole number of them makes one interval"
+        None, description="interval of finer_bars; a whole number of them makes one bar"
     )
     finer_tolerance: NonNegative = Field(
         0.0, description="fraction by which a finer bar may leave the range of its bar"
     )
-    splits: SplitsConfig
+    seasonality: SeasonalityConfig | None = Field(
+        None, description="spread and liquidity by hour of the week; null = the same at all hours"
+    )
+    defects: Policy = Field(
+        default_factory=dict,
+        description="rule -> error, warn or repair, in place of its default (docs/defects.md)",
+    )
+    splits: Splits = Field(
+        description="train, validation and test; kind: dates (may be left out), fractions, "
+        "walk_forward, column"
+    )
+    folds: FoldsConfig | None = Field(
+        None, description="folds inside train for stages that tune or cross-validate"
+    )
 
     def files(self) -> dict[str, Path]:
-        """Every input file by its key: ``bars.0``, ``events.1``, ..."""
-        return {f"{key}.{i}": f.path for key in FILES for i, f in enumerate(getattr(self, key))}
+        """Every input file by its key: ``bars.0``, ``events.1``, ..., ``seasonality``."""
+        found = {f"{key}.{i}": f.path for key in FILES for i, f in enumerate(getattr(self, key))}
+        if self.seasonality is not None and self.seasonality.path is not None:
+            found["seasonality"] = self.seasonality.path
+        real = None if self.synthetic is None else self.synthetic.file()
+        if real is not None:
+            found["synthetic.params.file"] = real
+        return found
+
+    @property
+    def bar_interval(self) -> float:
+        """Seconds of the bars of the dataset: those of ``resample``, or of the files."""
+        return self.interval if self.resample is None else self.resample
+
+    @model_validator(mode="after")
+    def _resample(self) -> Self:
+        if self.resample is None or self.interval <= 0:
+            return self
+        if self.resample % self.interval or self.resample <= self.interval:
+            raise ValueError("resample must be two or more whole intervals")
+        if self.session is not None and self.resample > 86_400.0:
+            raise ValueError("resample may not be longer than a day where there is a session")
+        return self
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -147,10 +167,10 @@ class DataConfig(Section):
         if bool(self.finer_bars) != (self.finer_interval is not None):
             raise ValueError("finer_bars and finer_interval come together")
         if self.finer_interval is not None:
-            if self.finer_interval <= 0 or self.interval % self.finer_interval:
-                raise ValueError("a whole number of finer_interval must make one interval")
-            if self.finer_interval == self.interval:
-                raise ValueError("finer_interval must be shorter than interval")
+            if self.finer_interval <= 0 or self.bar_interval % self.finer_interval:
+                raise ValueError("a whole number of finer_interval must make one bar")
+            if self.finer_interval == self.bar_interval:
+                raise ValueError("finer_interval must be shorter than a bar")
         if any(file.delisted for file in self.finer_bars):
             raise ValueError("delisted belongs to data.bars, not to finer_bars")
         return self

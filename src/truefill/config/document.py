@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from truefill.config.fields import kinds_of
 from truefill.config.schema import Config
 
 HEAD = """\
@@ -53,10 +54,14 @@ def reference() -> str:
 def _sections(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     yield path, model
     for name, field in model.model_fields.items():
+        many = "[]" if _is_many(field.annotation) else ""
+        inside = f"{path}.{name}{many}".lstrip(".")
+        kinds = kinds_of(field.annotation)
+        for word, one in kinds.items():
+            yield from _sections(f"{inside} of kind {word}", one)
         inner = _inner_model(field.annotation)
-        if inner is not None:
-            many = "[]" if _is_many(field.annotation) else ""
-            yield from _sections(f"{path}.{name}{many}".lstrip("."), inner)
+        if inner is not None and not kinds:
+            yield from _sections(inside, inner)
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
@@ -90,7 +95,7 @@ def _type(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(str(choice) for choice in inner)
     if origin in (Union, UnionType):
-        names = [_type(i) for i in inner if i is not NoneType]
+        names = list(dict.fromkeys(_type(i) for i in inner if i is not NoneType))
         return " or ".join([*names, "null"] if NoneType in inner else names)
     if origin in (tuple, list):
         return f"list of {_type(inner[0])}"
@@ -114,6 +119,9 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        return "`[" + ", ".join(str(item) for item in value) + "]`"
-    text = value.strftime("%H:%M") if hasattr(value, "strftime") else str(value)
-    return f"`{text}`"
+        return "`[" + ", ".join(_text(item) for item in value) + "]`"
+    return f"`{_text(value)}`"
+
+
+def _text(value: Any) -> str:
+    return value.strftime("%H:%M") if isinstance(value, time) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -70,3 +70,22 @@ class Section(BaseModel):
     """Base of all sections: frozen, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def kinds_of(annotation: Any) -> dict[str, type[Section]]:
+    """The sections of a union that is told apart by ``kind``, by that word; empty for any other
+    annotation. Lists of such a union count too."""
+    members = [part for part in _parts(annotation) if "kind" in part.model_fields]
+    if len(members) < 2:
+        return {}
+    return {word: part for part in members for word in get_args(_kind_of(part))}
+
+
+def _kind_of(section: type[Section]) -> Any:
+    return section.model_fields["kind"].annotation
+
+
+def _parts(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [part for inner in get_args(annotation) for part in _parts(inner)]

@@ -7,15 +7,16 @@ replaces. ``--set a.b=c`` comes last. Relative paths count from the file that na
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, TypeGuard, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from truefill.config.data import FILES
+from truefill.config.fields import kinds_of
 from truefill.config.schema import Config
 from truefill.core.errors import ConfigError, did_you_mean
 
@@ -81,16 +82,32 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
     """Make data file paths count from ``folder``."""
-    data = tree.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in FILES:
-        entries = data.get(key)
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-                path = entry["path"]
-                if not path.startswith(SAMPLE_PREFIX):
-                    entry["path"] = str((folder / path).resolve())
+    for entry in _with_paths(tree):
+        path = entry["path"]
+        if isinstance(path, str) and not path.startswith(SAMPLE_PREFIX):
+            entry["path"] = str((folder / path).resolve())
+    plugins = tree.get("plugins")
+    if isinstance(plugins, list):
+        tree["plugins"] = [
+            str((folder / path).resolve()) if isinstance(path, str) else path for path in plugins
+        ]
+
+
+def _with_paths(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The entries of a config that name a data file."""
+    data, market = tree.get("data"), tree.get("market")
+    found: list[Any] = []
+    if isinstance(data, dict):
+        found += [data.get(key) for key in (*FILES, "seasonality")]
+        synthetic = data.get("synthetic")
+        params = synthetic.get("params") if isinstance(synthetic, dict) else None
+        found.append(params.get("file") if isinstance(params, dict) else None)
+    if isinstance(market, dict):
+        found.append(market.get("no_trade"))
+    for given in found:
+        for entry in given if isinstance(given, list) else [given]:
+            if isinstance(entry, dict) and entry.get("path") is not None:
+                yield entry
 
 
 def _merge(base: Any, over: Any) -> Any:
@@ -132,22 +149,35 @@ def _item(items: list[Any], part: str, key: str) -> Any:
     return items[int(part)]
 
 
-def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The section class that holds the key at ``location`` (for 'did you mean')."""
+def _model_at(
+    location: tuple[int | str, ...],
+) -> tuple[type[BaseModel] | None, list[str]]:
+    """The section class that holds the key at ``location`` (for 'did you mean'), and the location
+    without the tags that pydantic adds to sections told apart by their kind."""
     model: Any = Config
+    kinds: Mapping[str, type[BaseModel]] = {}
+    plain: list[str] = []
     parts = iter(location)
     for part in parts:
+        if part in kinds:
+            model, kinds = kinds[str(part)], {}
+            continue
+        plain.append(str(part))
         if isinstance(part, int):
             continue
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return None
-        field = model.model_fields.get(part)
+        field = model.model_fields.get(part) if _is_model(model) else None
         if field is None:
-            return None
+            model = None
+            continue
         if get_origin(field.annotation) is dict:
-            next(parts, None)  # the name of a symbol or a class
+            plain += [str(name) for name in (next(parts, None),) if name is not None]
+        kinds = kinds_of(field.annotation)
         model = _inner_model(field.annotation)
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
+    return model if _is_model(model) else None, plain
+
+
+def _is_model(model: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(model, type) and issubclass(model, BaseModel)
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -155,7 +185,7 @@ def _inner_model(annotation: Any) -> Any:
         return annotation
     for inner in getattr(annotation, "__args__", ()):
         found = _inner_model(inner)
-        if isinstance(found, type) and issubclass(found, BaseModel):
+        if _is_model(found):
             return found
     return None
 
@@ -163,13 +193,18 @@ def _inner_model(annotation: Any) -> Any:
 def _explain(error: ErrorDetails) -> tuple[str, str]:
     """One validation error as (what, what to do)."""
     location = tuple(error["loc"])
-    key = ".".join(str(part) for part in location)
+    key = ".".join(_model_at(location)[1])
     if error["type"] == "extra_forbidden":
-        model = _model_at(location[:-1])
+        model, _ = _model_at(location[:-1])
         hint = did_you_mean(str(location[-1]), model.model_fields) if model else ""
         return f"unknown key {key!r}", hint
     if error["type"] == "missing":
         return f"{key!r} is missing", "see `truefill schema`"
+    if error["type"] == "union_tag_invalid":
+        known = error["ctx"]["expected_tags"]
+        return f"{key}: no kind is called {error['ctx']['tag']!r}", f"Known: {known}"
+    if error["type"] == "union_tag_not_found":
+        return f"{key}: a section (key: value) is needed", "see `truefill schema`"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message, ""
 
@@ -203,9 +238,9 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 def portable(config: Config) -> dict[str, Any]:
     """The config as plain data, data files by name only: no artifact holds a machine's paths."""
     tree: dict[str, Any] = config.model_dump(mode="json")
-    for key in FILES:
-        for entry in tree["data"][key]:
-            entry["path"] = Path(entry["path"]).name
+    for entry in _with_paths(tree):
+        entry["path"] = Path(entry["path"]).name
+    tree["plugins"] = [Path(path).name for path in tree["plugins"]]
     return tree
 
 

@@ -8,7 +8,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from truefill.config.fields import Count, Fraction, NonNegative, Positive, Section
-from truefill.config.market_parts import AtrStops, Participation, TrailingStop, Window
+from truefill.config.market_parts import AtrStops, Participation, TrailingStop
+from truefill.config.no_trade import NoTrade
 from truefill.config.symbol_rules import ClassRules, Rules, SymbolRules
 from truefill.core.errors import did_you_mean
 
@@ -62,8 +63,10 @@ class MarketConfig(Section):
     max_weight_at_close: NonNegative | None = Field(
         None, description="the same for each symbol, multiple of equity; null = off"
     )
-    no_trade: tuple[Window, ...] = Field(
-        (), description="orders are cancelled on bars that start inside; stops work"
+    no_trade: tuple[NoTrade, ...] = Field(
+        (),
+        description="orders are cancelled on bars that start inside, stops work; kind: daily (may "
+        "be left out), interval, funding, volatility",
     )
     lot_size: NonNegative = Field(0.0, description="units per lot; 0 = any fraction")
     min_notional: NonNegative = Field(0.0, description="smallest order, account currency")

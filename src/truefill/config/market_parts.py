@@ -1,4 +1,4 @@
-"""Parts of the market's rules: stops, slippage by volume, times without trading."""
+"""Parts of the market's rules: stops, slippage by volume."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from truefill.config.fields import (
-    ClockTime,
-    Count,
-    Fraction,
-    NonNegative,
-    Positive,
-    Section,
-    Timezone,
-    Weekday,
-)
+from truefill.config.fields import Count, Fraction, NonNegative, Positive, Section
 
 PositiveFraction = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
@@ -79,14 +70,3 @@ class Participation(Section):
         if self.impact_bps == 0.0 and self.max_share is None:
             raise ValueError("participation needs impact_bps or max_share")
         return self
-
-
-class Window(Section):
-    """A daily span of time; past midnight it belongs to the day on which it starts."""
-
-    start: ClockTime = Field(description="first bar start inside, HH:MM")
-    end: ClockTime = Field(description="end (exclusive), HH:MM; equal to start = the whole day")
-    timezone: Timezone = Field("UTC", description="timezone of days, start and end")
-    days: tuple[Weekday, ...] = Field(
-        ("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="days it holds"
-    )

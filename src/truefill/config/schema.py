@@ -6,6 +6,7 @@ Cross-field rules are validated here, so that a wrong config fails before any wo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -40,9 +41,16 @@ from truefill.config.evaluation import (
     MinRows,
     SmaCrossConfig,
 )
-from truefill.config.fields import Section
+from truefill.config.fields import FilePath, Section
 from truefill.config.market import MarketConfig
-from truefill.config.market_parts import AtrStops, Participation, TrailingStop, Window
+from truefill.config.market_parts import AtrStops, Participation, TrailingStop
+from truefill.config.no_trade import (
+    FundingWindow,
+    IntervalWindow,
+    NoTrade,
+    VolatilityGuard,
+    Window,
+)
 from truefill.config.symbol_rules import ClassRules, SymbolRules
 
 __all__ = [
@@ -56,10 +64,13 @@ __all__ = [
     "EnvConfig",
     "EvaluationConfig",
     "FeatureConfig",
+    "FundingWindow",
     "GatesConfig",
+    "IntervalWindow",
     "MarketConfig",
     "MinRows",
     "NetworkConfig",
+    "NoTrade",
     "PPOConfig",
     "Participation",
     "RewardConfig",
@@ -74,6 +85,7 @@ __all__ = [
     "SyntheticConfig",
     "TrailingStop",
     "TrainingConfig",
+    "VolatilityGuard",
     "Window",
 ]
 
@@ -93,7 +105,14 @@ class Config(Section):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="auto: a GPU when jax has one, else the CPU; the choice is recorded"
     )
+    audit: Literal["optional", "required"] = Field(
+        "optional",
+        description="required: a run asks for a current leak certificate (`truefill audit`)",
+    )
     data: DataConfig
+    plugins: tuple[FilePath, ...] = Field(
+        (), description="Python files of your own that register calculators (docs/add-a-calculator)"
+    )
     features: tuple[FeatureConfig, ...] = Field(
         min_length=1, description="market features, in order"
     )
@@ -124,15 +143,25 @@ class Config(Section):
                 f"evaluation.min_positive_seeds {self.evaluation.min_positive_seeds} exceeds the "
                 f"number of training.seeds ({needed})"
             )
-        for name in ("train", "validation", "test"):
-            period: SplitPeriod = getattr(self.data.splits, name)
-            bars = (period.end - period.start).total_seconds() / self.data.interval
+        splits = self.data.splits
+        for name in ("train", "validation", "test") if isinstance(splits, SplitsConfig) else ():
+            period: SplitPeriod = getattr(splits, name)
+            bars = (period.end - period.start).total_seconds() / self.data.bar_interval
             if self.env.window_bars + self.market.decision_lag >= bars:
                 raise ValueError(
                     f"env.window_bars {self.env.window_bars} does not fit data.splits.{name} "
                     f"(at most {int(bars)} bars)"
                 )
         return self
+
+    def files(self) -> dict[str, Path]:
+        """Every input file by its key: those of ``data`` (``bars.0``, ...), ``plugins.0``, ...,
+        and ``market.no_trade.1``, ..."""
+        files = self.data.files() | {f"plugins.{i}": path for i, path in enumerate(self.plugins)}
+        for i, window in enumerate(self.market.no_trade):
+            if isinstance(window, IntervalWindow) and window.path is not None:
+                files[f"market.no_trade.{i}"] = window.path
+        return files
 
     def timezone(self) -> ZoneInfo:
         """Timezone of the session, UTC without one."""

@@ -63,6 +63,14 @@ class Registry(Generic[T]):
 
         return decorate
 
+    def remove(self, name: str) -> Entry[T]:
+        """Take an entry out; the inverse of :meth:`add`."""
+        return self._entries.pop(name)
+
+    def add(self, entry: Entry[T]) -> None:
+        """Put a removed entry back; its name must be free."""
+        self.register(entry.name, entry.params, **entry.facts)(entry.make)
+
     def get(self, name: str, *, where: str = "") -> Entry[T]:
         """The entry called ``name``; ``ConfigError`` with the nearest name when there is none."""
         if name not in self._entries:

@@ -1,7 +1,9 @@
 """The dataset folder: written once, read back as arrays, its test split sealed.
 
 Files: train.parquet, validation.parquet, test.parquet, norm_stats.json, lineage.json,
-descriptive_stats.json. The statistics of test rows stay with the test: they are not written.
+descriptive_stats.json, seasonality.json where multipliers were fitted, and folds.json where the
+config asks for folds. The statistics of test
+rows stay with the test: they are not written.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from truefill.data.splits import SPLITS
 NORM_STATS = "norm_stats.json"
 LINEAGE = "lineage.json"
 DESCRIPTIVE = "descriptive_stats.json"
+SEASONALITY = "seasonality.json"
+FOLDS = "folds.json"
 OPEN_SPLITS = ("train", "validation")
 
 
@@ -35,6 +39,10 @@ class Tables(Protocol):
     def lineage(self) -> dict[str, Any]: ...
     @property
     def descriptive(self) -> dict[str, Any]: ...
+    @property
+    def seasonality(self) -> dict[str, Any] | None: ...
+    @property
+    def folds(self) -> dict[str, Any] | None: ...
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,20 @@ class TestPermit:
 
 
 def write_dataset(built: Tables, folder: Path) -> list[str]:
-    """Write all six files (each whole or absent); returns their names. Same dataset, same bytes."""
+    """Write all files (each whole or absent); returns their names. Same dataset, same bytes."""
     for name in SPLITS:
         write_parquet(folder / f"{name}.parquet", built.tables[name])
     write_json(folder / NORM_STATS, built.norm_stats)
     write_json(folder / LINEAGE, built.lineage)
     write_json(folder / DESCRIPTIVE, {name: built.descriptive[name] for name in OPEN_SPLITS})
-    return [*(f"{name}.parquet" for name in SPLITS), NORM_STATS, LINEAGE, DESCRIPTIVE]
+    names = [*(f"{name}.parquet" for name in SPLITS), NORM_STATS, LINEAGE, DESCRIPTIVE]
+    if built.seasonality is not None:
+        write_json(folder / SEASONALITY, built.seasonality)
+        names.append(SEASONALITY)
+    if built.folds is not None:
+        write_json(folder / FOLDS, built.folds)
+        names.append(FOLDS)
+    return names
 
 
 def load_lineage(folder: Path) -> dict[str, Any]:
@@ -93,4 +108,5 @@ def _load(folder: Path, name: str) -> SplitArrays:
         session=Session.from_dict(lineage["session"]),
         interval_s=lineage["interval_s"],
         market_columns=lineage["market_columns"],
+        closed_by=lineage["no_trade"]["rules_sha256"],
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from math import fsum, sqrt
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from truefill.data.defects import NUMBERS, close_only
+from truefill.data.sums import mean_and_std
 
 SECONDS_PER_YEAR = 365.25 * 86_400.0
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -62,16 +62,15 @@ def describe(table: pl.DataFrame, features: Sequence[str]) -> dict[str, Any]:
 
 
 def _distribution(column: pl.Series) -> dict[str, float]:
-    values = np.sort(column.to_numpy().astype(np.float64))
-    listed = values.tolist()
-    mean = fsum(listed) / len(listed)
+    values = np.sort(column.to_numpy())
+    mean, std = mean_and_std(values)
     out = {
-        "count": float(len(listed)),
+        "count": float(len(values)),
         "mean": mean,
-        "std": sqrt(fsum((value - mean) ** 2 for value in listed) / len(listed)),
-        "min": listed[0],
-        "max": listed[-1],
+        "std": std,
+        "min": float(values[0]),
+        "max": float(values[-1]),
     }
     for q in QUANTILES:
-        out[f"q{round(q * 100):02d}"] = listed[round(q * (len(listed) - 1))]
+        out[f"q{round(q * 100):02d}"] = float(values[round(q * (len(values) - 1))])
     return out

@@ -43,7 +43,7 @@ def finer_bars(
     """
     if data.finer_interval is None:
         return {}, [], {}
-    count = round(data.interval / data.finer_interval)
+    count = round(data.bar_interval / data.finer_interval)
     high = np.full((bars.height, count), MISSING_HIGH)
     low = np.full((bars.height, count), MISSING_LOW)
     spans = symbol_spans(bars)
@@ -65,7 +65,9 @@ def finer_bars(
                 )  # fmt: skip
             rows = slice(*spans[symbol])
             starts = bars["timestamp"][rows].dt.epoch("us").to_numpy()
-            row, slot, kept = _slots(part, starts, data.interval, data.finer_interval, file.name)
+            row, slot, kept = _slots(
+                part, starts, data.bar_interval, data.finer_interval, file.name
+            )
             outside += part.filter(open_bars).height - kept.filter(open_bars).height
             _require_inside(bars[rows], row, kept, data.finer_tolerance, file.name)
             high[rows][row, slot] = kept["high"].to_numpy()

@@ -4,8 +4,8 @@ The trader knows the market's rule and sees the signal of the bar that just clos
 At every close it chooses short, flat or long for the next bar, all of its equity or none, and pays
 fee, half spread and slippage on what it trades. It maximizes expected log equity, marked at the
 last close without closing. What is exact: the distribution of returns, the costs of entering and
-leaving. What is simplified: a short is held at -1 x equity on each bar (a real one drifts until it
-is traded), and no stops, margins or lots bind.
+leaving. What is simplified: the base costs hold for every symbol, a short is held at -1 x equity on
+each bar (a real one drifts until it is traded), and no stops, margins or lots bind.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class PlantedRule:
     half_spread_bps: float = 0.0
     slippage_bps: float = 0.0
     allow_short: bool = True
+    borrow_per_bar: float = 0.0
+    """Share of equity that a short pays on each bar."""
 
     @staticmethod
     def of(market: SyntheticConfig, costs: MarketConfig) -> PlantedRule:
@@ -64,13 +66,13 @@ class PlantedRule:
         sd = self.volatility * np.sqrt(1.0 - self.strength)
         nodes, weights = np.polynomial.hermite.hermgauss(16)
         returns = m[:, None] + np.sqrt(2.0) * sd * nodes
-        short = np.log(2.0 - np.exp(returns)) @ (weights / np.sqrt(np.pi))
+        short = np.log(2.0 - np.exp(returns)) @ (weights / np.sqrt(np.pi)) - self.borrow_per_bar
         by_position = {-1: short, 0: np.zeros_like(m), 1: m}
         return np.stack([by_position[p] for p in self.positions], axis=1)
 
     def realized(self, log_return: Floats) -> Floats:
         """f64[n, positions]: what each position made of the bar's real log return f64[n]."""
-        short = np.log(2.0 - np.exp(log_return))
+        short = np.log(2.0 - np.exp(log_return)) - self.borrow_per_bar
         by_position = {-1: short, 0: np.zeros_like(short), 1: log_return}
         return np.stack([by_position[p] for p in self.positions], axis=1)
 

@@ -7,28 +7,28 @@ bar that started by s: both are known then, since the intervals are equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from truefill.config.data import DataConfig
 from truefill.config.sources import BarsFile, RateFile
 from truefill.core.errors import ConfigError, did_you_mean
 from truefill.data.defects import refuse
 from truefill.data.events import symbol_spans
 from truefill.data.read import InputFile, read_bars
+from truefill.data.resample import session_bars
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 def exchange_rates(
-    sources: Sequence[RateFile],
+    data: DataConfig,
     bars: pl.DataFrame,
     needed: npt.NDArray[np.bool_],
-    interval_s: float,
     counted: npt.NDArray[np.bool_],
 ) -> tuple[dict[str, Floats], list[InputFile], list[dict[str, Any]]]:
     """``rate_open`` and ``rate_close`` f64[n], 1 for symbols without a rate; nothing at all without
@@ -43,14 +43,14 @@ def exchange_rates(
         DataError: a needed bar before the first rate, or with one older than ``max_staleness``.
         ConfigError: a rate for a symbol that has no bars.
     """
-    if not sources:
+    if not data.exchange_rates:
         return {}, [], []
     opens, closes = np.ones(bars.height), np.ones(bars.height)
     starts = bars["timestamp"].dt.epoch("us").to_numpy()
     spans = symbol_spans(bars)
     files, facts = [], []
-    for i, source in enumerate(sources):
-        pair, file = _read_pair(source, interval_s)
+    for i, source in enumerate(data.exchange_rates):
+        pair, file = _read_pair(source, data)
         files.append(file)
         carried = 0
         for symbol in source.symbols:
@@ -61,7 +61,7 @@ def exchange_rates(
                     do=did_you_mean(symbol, spans),
                 )
             rows = slice(*spans[symbol])
-            at_open, at_close, age_s, own = _as_of(pair, starts[rows], interval_s)
+            at_open, at_close, age_s, own = _as_of(pair, starts[rows], data.bar_interval)
             _require_fresh(source, symbol, starts[rows], age_s, needed[rows], file.name)
             opens[rows], closes[rows] = at_open, at_close
             carried += int((~own & needed[rows] & counted[rows]).sum())
@@ -70,10 +70,9 @@ def exchange_rates(
     return {"rate_open": opens, "rate_close": closes}, files, facts
 
 
-def _read_pair(
-    source: RateFile, interval_s: float
-) -> tuple[tuple[Ints, Floats, Floats], InputFile]:
-    """Starts (microseconds), opens and closes of the pair, the right way round."""
+def _read_pair(source: RateFile, data: DataConfig) -> tuple[tuple[Ints, Floats, Floats], InputFile]:
+    """Starts (microseconds), opens and closes of the pair, the right way round; resampled as the
+    bars are."""
     as_bars = BarsFile(
         path=source.path,
         symbol=source.path.stem,
@@ -81,7 +80,9 @@ def _read_pair(
         timezone=source.timezone,
         timestamp_unit=source.timestamp_unit,
     )
-    table, file = read_bars(as_bars, interval_s=interval_s, needs_volume=False)
+    table, file = read_bars(as_bars, interval_s=data.interval, needs_volume=False)
+    if data.resample is not None:
+        table = session_bars(table, data).bars
     opens, closes = table["open"].to_numpy(), table["close"].to_numpy()
     if source.invert:
         opens, closes = 1.0 / opens, 1.0 / closes

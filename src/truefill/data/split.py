@@ -39,6 +39,9 @@ class SplitArrays:
     carries the features of the symbol's last good bar, and nothing may be traded on it.
     session_end bool[T, S]: the symbol's last bar of a session day in this split.
     last bool[T, S]: the symbol's last bar ever (declared delisted).
+    closed bool[T, S]: closed to trading by ``market.no_trade``; ``closed_by`` names those rules
+    (:func:`truefill.data.no_trade.rules_id`), and the market refuses bars of other rules than its
+    own.
     extra: by the names of the market's optional columns, f64[T, S]: ``funding`` (fraction),
     ``dividend`` (cash a unit), ``split`` (new units for an old one), ``rate_open`` and
     ``rate_close`` (account currency for one unit of quote currency, no contract multiplier),
@@ -65,10 +68,12 @@ class SplitArrays:
     no_trade: Bools = field(default_factory=_unset)
     session_end: Bools = field(default_factory=_unset)
     last: Bools = field(default_factory=_unset)
+    closed: Bools = field(default_factory=_unset)
+    closed_by: str = ""
     extra: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("no_trade", "last"):
+        for name in ("no_trade", "last", "closed"):
             if not getattr(self, name).size:
                 object.__setattr__(self, name, np.zeros(self.present.shape, np.bool_))
         if not self.session_end.size:
@@ -99,7 +104,7 @@ class SplitArrays:
         own = np.ix_(at, np.array([s]))
         seconds = self.timestamps_s[at]
         per_symbol = (*PRICES, "volume", "atr", "present", "features", "no_trade", "session_end",
-                      "last")  # fmt: skip
+                      "last", "closed")  # fmt: skip
         return replace(
             self,
             symbols=(symbol,),
@@ -120,8 +125,11 @@ def to_arrays(
     session: Session,
     interval_s: float,
     market_columns: Sequence[str],
+    closed_by: str = "",
 ) -> SplitArrays:
-    """The long table of a split (as ``BuiltDataset.tables`` holds it) as arrays."""
+    """The long table of a split (as ``BuiltDataset.tables`` holds it) as arrays; ``closed_by``:
+    ``lineage["no_trade"]["rules_sha256"]``, without which the market takes no bars under windows.
+    """
     axis = table["timestamp"].unique().sort()
     seconds = axis.dt.epoch("s").to_numpy().astype(np.int64)
     T, S = len(seconds), len(symbols)
@@ -160,6 +168,8 @@ def to_arrays(
         no_trade=on_bars(table["no_trade"], table, symbols, present, False),
         session_end=session_ends(session, seconds, present),
         last=on_bars(table["last"], table, symbols, present, False),
+        closed=on_bars(table["closed"], table, symbols, present, False),
+        closed_by=closed_by,
         extra=market_arrays(table, market_columns, symbols, present),
     )
 

@@ -1,18 +1,19 @@
-"""Fixed-date splits: half-open periods of bar starts, in order, without overlap."""
+"""Splits: half-open periods of bar starts, in order, without overlap. Rules that have no dates yet
+are refused (:func:`truefill.config.splits.dated`)."""
 
 from __future__ import annotations
 
 import polars as pl
 
-from truefill.config.schema import SplitPeriod, SplitsConfig
+from truefill.config.splits import SplitPeriod, Splits, dated
 from truefill.core.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 
 
-def period_of(splits: SplitsConfig, name: str) -> SplitPeriod:
+def period_of(splits: Splits, name: str) -> SplitPeriod:
     """The period of split ``name``."""
-    period: SplitPeriod = getattr(splits, name)
+    period: SplitPeriod = getattr(dated(splits), name)
     return period
 
 
@@ -22,12 +23,12 @@ def inside(period: SplitPeriod) -> pl.Expr:
     return (stamp >= pl.lit(period.start)) & (stamp < pl.lit(period.end))
 
 
-def before_test(splits: SplitsConfig) -> pl.Expr:
+def before_test(splits: Splits) -> pl.Expr:
     """Rows before the test split: all that may be told of the data while it is sealed."""
-    return pl.col("timestamp") < pl.lit(splits.test.start)
+    return pl.col("timestamp") < pl.lit(dated(splits).test.start)
 
 
-def split_table(table: pl.DataFrame, splits: SplitsConfig) -> tuple[dict[str, pl.DataFrame], int]:
+def split_table(table: pl.DataFrame, splits: Splits) -> tuple[dict[str, pl.DataFrame], int]:
     """The rows of each split, and how many lie in none. Rule ``empty_split`` where none are."""
     out = {name: table.filter(inside(period_of(splits, name))) for name in SPLITS}
     for name, part in out.items():

@@ -12,7 +12,7 @@ from typing import Literal
 
 import polars as pl
 
-from truefill.data.defects import ROW, more, refuse
+from truefill.data.defects import ROW, Findings, refuse
 
 Unit = Literal["auto", "iso", "s", "ms"]
 UTC_US = pl.Datetime("us", "UTC")
@@ -20,6 +20,9 @@ UTC_US = pl.Datetime("us", "UTC")
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17, "ns": 1e20}
 _EARLIEST_AUTO_S = 315_532_800  # 1980-01-01: smaller numbers are hardly epoch seconds
+_SECONDS_AS_MILLIS = 2_592_000  # 1970-01-31
+_LATEST_S = 7_258_118_400  # 2200-01-01
+_SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})"
 _OFFSET = r"(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _ISO = r"^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 _NAIVE = _ISO + ")?$"
@@ -27,12 +30,21 @@ _AWARE = _ISO + ")" + _OFFSET
 
 
 def to_utc(
-    table: pl.DataFrame, column: str, *, unit: Unit, timezone: str, file: str
+    table: pl.DataFrame,
+    column: str,
+    *,
+    unit: Unit,
+    timezone: str,
+    file: str,
+    found: Findings | None = None,
 ) -> pl.DataFrame:
     """``table`` with ``column`` as datetime[us, UTC].
 
-    Rules: ``unreadable_timestamp``, ``mixed_timezones``, ``ambiguous_time``, ``nonexistent_time``.
+    Rules: ``unreadable_timestamp``, ``mixed_time_units``, ``wrong_time_unit``, ``mixed_timezones``,
+    ``ambiguous_time``, ``nonexistent_time``; ``day_first_dates`` and ``month_first_dates``, which
+    ``found`` may repair.
     """
+    found = found or Findings(file=file)
     stamps = table[column]
     if stamps.dtype == pl.String:
         stamps = stamps.str.strip_chars()
@@ -43,6 +55,7 @@ def to_utc(
     if isinstance(stamps.dtype, pl.Datetime):
         utc = _from_datetime(table, column, stamps, timezone, file)
     elif stamps.dtype == pl.String and not _is_epoch_text(stamps, unit):
+        stamps = _in_order(table, column, stamps, found)
         utc = _from_text(table, column, stamps, timezone, file)
     elif stamps.dtype.is_numeric() or stamps.dtype == pl.String:
         utc = _from_epoch(table, column, stamps, unit, file)
@@ -50,17 +63,42 @@ def to_utc(
         refuse(
             "unreadable_timestamp", f"the column's type is {stamps.dtype}", file=file, column=column
         )
+    _require_years(table, column, utc, file)
     return table.with_columns(utc.alias(column))
+
+
+def _refuse_rows(
+    rule: str, table: pl.DataFrame, column: str, broken: pl.Series, what: str, file: str,
+    do: str = "",
+) -> None:  # fmt: skip
+    """Raise ``rule`` at the first broken row, if there is one."""
+    count = int(broken.sum())
+    if count:
+        row = table.filter(broken)[ROW][0]
+        refuse(rule, what, file=file, row=row, column=column, do=do, others=count - 1)
 
 
 def _unreadable(
     table: pl.DataFrame, column: str, broken: pl.Series, what: str, file: str, do: str = ""
 ) -> None:
-    """Raise rule ``unreadable_timestamp`` at the first broken row, if there is one."""
-    count = int(broken.sum())
-    if count:
-        row = table.filter(broken)[ROW][0]
-        refuse("unreadable_timestamp", what + more(count), file=file, row=row, column=column, do=do)
+    _refuse_rows("unreadable_timestamp", table, column, broken, what, file, do)
+
+
+def _require_years(table: pl.DataFrame, column: str, utc: pl.Series, file: str) -> None:
+    """Rule ``wrong_time_unit``: all of it within weeks of 1970, or beyond any data.
+
+    Seconds of 1990 to 2030 read as milliseconds are days of January 1970.
+    """
+    seconds = utc.dt.epoch("s")
+    first, last = seconds.min(), seconds.max()
+    if first is None or last is None:
+        return
+    if int(first) >= 0 and int(last) < _SECONDS_AS_MILLIS:  # type: ignore[arg-type]
+        _refuse_rows("wrong_time_unit", table, column, seconds >= 0,
+                     f"{utc[0]}: all stamps lie in January 1970", file)  # fmt: skip
+    late = seconds > _LATEST_S
+    if late.any():
+        _refuse_rows("wrong_time_unit", table, column, late, f"{utc.filter(late)[0]}", file)
 
 
 def _from_datetime(
@@ -86,12 +124,11 @@ def localize(
         if broken.any():
             refuse(
                 rule,
-                f"{naive.filter(broken)[0]} {what} in {timezone} (clock change)"
-                + more(int(broken.sum())),
+                f"{naive.filter(broken)[0]} {what} in {timezone} (clock change)",
                 file=file,
                 row=table.filter(broken)[ROW][0],
                 column=column,
-                do="write timestamps in UTC or with their offset",
+                others=int(broken.sum()) - 1,
             )
     return strict.dt.convert_time_zone("UTC")
 
@@ -125,8 +162,8 @@ def _from_epoch(
     if unit == "auto":
         factor, largest = _SECONDS[chosen], _LARGEST[chosen]
         other = (size >= largest) | (size < largest / 1e3) if chosen != "s" else size >= largest
-        _unreadable(
-            table, column, other,
+        _refuse_rows(
+            "mixed_time_units", table, column, other,
             f"of another magnitude than the first timestamp, which is in {chosen}", file,
         )  # fmt: skip
         _unreadable(
@@ -150,6 +187,9 @@ def _unit_of(number: float) -> str:
 def _from_text(
     table: pl.DataFrame, column: str, stamps: pl.Series, timezone: str, file: str
 ) -> pl.Series:
+    plain = _from_plain_utc(stamps)
+    if plain is not None:
+        return plain
     aware = stamps.str.contains(_AWARE)
     _not_iso(table, column, ~aware & ~stamps.str.contains(_NAIVE), stamps, file)
     if aware.any() and not aware.all():
@@ -158,11 +198,11 @@ def _from_text(
         refuse(
             "mixed_timezones",
             f"{stamps.filter(odd)[0]!r} has {kinds[not aware[0]]}, but row {table[ROW][0]} has "
-            f"{kinds[bool(aware[0])]}" + more(int(odd.sum())),
+            f"{kinds[bool(aware[0])]}",
             file=file,
             row=table.filter(odd)[ROW][0],
             column=column,
-            do="write all timestamps with their offset, or none",
+            others=int(odd.sum()) - 1,
         )
     if not aware.all():
         naive = _parse_naive(table, column, stamps, stamps, file)
@@ -172,6 +212,48 @@ def _from_text(
     if stamps.str.contains(r"(?:[Zz]|\+00:?00)$").all():
         return utc
     return utc - _offsets(stamps)
+
+
+def _from_plain_utc(stamps: pl.Series) -> pl.Series | None:
+    """The instants where all are written alike, to the second and in UTC; nothing otherwise."""
+    first = str(stamps[0])
+    end = next((mark for mark in ("Z", "+00:00") if first.endswith(mark)), None)
+    if end is None or len(first) - len(end) != 19 or first[10] not in "T ":
+        return None
+    if not bool(((stamps.str.len_bytes() == len(first)) & stamps.str.ends_with(end)).all()):
+        return None
+    naive = stamps.str.head(19).str.to_datetime(
+        f"%Y-%m-%d{first[10]}%H:%M:%S", time_unit="us", strict=False
+    )
+    return None if naive.null_count() else naive.dt.replace_time_zone("UTC")
+
+
+def _in_order(table: pl.DataFrame, column: str, stamps: pl.Series, found: Findings) -> pl.Series:
+    """Dates with the day or the month first as ISO text, where the policy says which comes first.
+
+    Rules ``day_first_dates`` and ``month_first_dates``: a number above 12 tells the two apart;
+    where none is, it may be either, and it is the first.
+    """
+    slashed = stamps.str.contains(_SLASHED)
+    if not slashed.any():
+        return stamps
+    first = stamps.str.extract(_SLASHED, 1).cast(pl.Int64)
+    second = stamps.str.extract(_SLASHED, 2).cast(pl.Int64)
+    month_first = bool((second > 12).any()) and not bool((first > 12).any())
+    for rule in ("day_first_dates", "month_first_dates"):
+        if found.severity(rule) == "repair":
+            month_first = rule == "month_first_dates"
+    rule = "month_first_dates" if month_first else "day_first_dates"
+    rows = table.filter(slashed)[ROW]
+    what = f"{stamps.filter(slashed)[0]!r} is written with the {rule.split('_')[0]} first"
+    if found.severity(rule) == "error":
+        refuse(rule, what, file=found.file, row=rows[0], column=column, others=len(rows) - 1)
+    found.add(rule, what, row=rows[0], column=column, others=len(rows) - 1)
+    month, day = ("${1}", "${2}") if month_first else ("${2}", "${1}")
+    padded = stamps.str.replace(r"^(\d)([/.-])", "0${1}${2}").str.replace(
+        r"^(\d{2}[/.-])(\d)([/.-])", "${1}0${2}${3}"
+    )
+    return padded.str.replace(_SLASHED, "${3}-" + month + "-" + day)
 
 
 def _offsets(stamps: pl.Series) -> pl.Series:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 
-from truefill.config.schema import Config, MarketConfig, SessionConfig
+from truefill.config.schema import Config, MarketConfig
 from truefill.config.symbol_rules import Rules
 from truefill.core.errors import ConfigError, DataError
-from truefill.data.sessions import session_of, session_time
+from truefill.data.no_trade import rules_id
 from truefill.data.split import SplitArrays
 from truefill.market.bars import MarketBars, make_bars
 from truefill.market.types import BarState
@@ -29,7 +29,8 @@ def market_bars(config: Config, split: SplitArrays, *, routes: bool = False) -> 
     ``routes``: limit and stop orders will come, which need a maker fee and the sessions' ends.
 
     Raises:
-        ConfigError: the no-trade windows leave no bar to trade.
+        ConfigError: the no-trade windows leave no bar to trade, or the bars were closed by other
+            windows than the config's.
         DataError: participation is on, and a bar that can trade has no volume.
     """
     market = config.market
@@ -66,20 +67,21 @@ def market_bars(config: Config, split: SplitArrays, *, routes: bool = False) -> 
 def bar_states(market: MarketConfig, split: SplitArrays) -> Floats:
     """``BarState`` of each bar, [T, S]. A last bar is one even inside a no-trade window: what is
     held must be sold there."""
-    closed = np.zeros(len(split), bool)
-    for window in market.no_trade:
-        span = SessionConfig(
-            timezone=window.timezone, days=window.days, start=window.start, end=window.end
+    if split.closed_by != rules_id(market.no_trade):
+        raise ConfigError(
+            f"no_trade differs from the windows that the bars of {split.name} were built with",
+            where="market.no_trade",
+            do="build the dataset with this config",
         )
-        closed |= session_time(session_of(span), split.timestamps_s).inside
-    if closed.size and closed.all():
+    if split.present.any() and split.closed[split.present].all():
         raise ConfigError(
             f"every bar of {split.name} starts inside a no-trade window",
             where="market.no_trade",
             do="shorten the windows",
         )
-    quiet = split.no_trade | closed[:, None]
-    state = np.where(quiet, float(BarState.NO_TRADE), float(BarState.TRADABLE))
+    state = np.where(
+        split.no_trade | split.closed, float(BarState.NO_TRADE), float(BarState.TRADABLE)
+    )
     state = np.where(split.last, float(BarState.LAST), state)
     return np.where(split.present, state, float(BarState.MASKED))
 

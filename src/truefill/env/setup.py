@@ -9,7 +9,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from truefill.config.schema import Config, Window
+from truefill.config.schema import Config, NoTrade
 from truefill.config.symbol_rules import Rules
 from truefill.core.errors import ConfigError, DataError
 from truefill.data.split import SplitArrays
@@ -41,7 +41,7 @@ class Environment:
     arrays: EnvArrays
     rules: tuple[Rules, ...]
     """By symbol."""
-    no_trade: tuple[Window, ...]
+    no_trade: tuple[NoTrade, ...]
 
 
 def make_environment(

@@ -10,22 +10,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from truefill.config.schema import Config
+from truefill.config.splits import dated
 from truefill.core.errors import ConfigError, DataError
+from truefill.core.fingerprint import fingerprint
 from truefill.data import defects
 from truefill.data.describe import bars_sha256, describe, periods_per_year
+from truefill.data.fold_plan import plan_folds
 from truefill.data.inputs import Inputs, read_inputs
 from truefill.data.join import Series
 from truefill.data.market_columns import market_columns
-from truefill.data.sessions import keep_session, session_of
+from truefill.data.no_trade import closed_times, guard_columns
+from truefill.data.resample import require_borders, session_bars
+from truefill.data.resolve import label_horizon_bars
+from truefill.data.seasonality import seasonality, with_seasons
+from truefill.data.sessions import session_of
 from truefill.data.splits import SPLITS, inside, period_of
 from truefill.features import dead, normalize
 from truefill.features.compute import RawFeatures, compute
-from truefill.features.contract import FeatureContract, FeatureSpec
+from truefill.features.contract import FeatureContract, FeatureSpec, level_warnings
 from truefill.features.normalize import NormStats
-from truefill.features.rows import INDEX, SOURCE, RowCounts, split_rows
+from truefill.features.outside import outside_facts
+from truefill.features.plugins import load_plugins
+from truefill.features.registry import CALCULATORS
+from truefill.features.rows import INDEX, SOURCE, RowCounts, split_rows, together
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,10 @@ class BuiltDataset:
 
     A table is long, sorted by timestamp and symbol: timestamp, symbol, open, high, low, close,
     volume, atr, raw_log_return, last, the market's columns (``lineage["market_columns"]``),
-    no_trade, then features f32 in contract order.
+    closed (``market.no_trade``), no_trade (a feature is stale), then features f32 in contract
+    order.
+    ``seasonality``: the multipliers fitted on train, as their file holds them. ``folds``: the folds
+    inside train and validation (:mod:`truefill.data.fold_plan`), where ``data.folds`` asks for any.
     """
 
     tables: dict[str, pl.DataFrame]
@@ -42,17 +57,35 @@ class BuiltDataset:
     lineage: dict[str, Any]
     descriptive: dict[str, Any]
     contract: FeatureContract
+    seasonality: dict[str, Any] | None = None
+    folds: dict[str, Any] | None = None
 
 
 def build_dataset(config: Config) -> BuiltDataset:
     """Build all splits in memory. Raises ``ConfigError`` or ``DataError``; writes nothing."""
     specs = specify_all(config)
-    return build(config, specs, read_inputs(config.data, extra_columns(specs)))
+    return build(config, specs, read_for(config, specs))
+
+
+def read_for(config: Config, specs: Sequence[FeatureSpec]) -> Inputs:
+    """All that :func:`build` needs."""
+    return read_inputs(config.data, columns_for(config, specs))
+
+
+def columns_for(config: Config, specs: Sequence[FeatureSpec]) -> list[str]:
+    """Further columns of the bars that features, guards and seasonality read."""
+    columns = {*extra_columns(specs), *guard_columns(config.market.no_trade)}
+    season = config.data.seasonality
+    if season is not None and season.ask is not None:
+        columns.add(season.ask)
+    return sorted(columns)
 
 
 def specify_all(config: Config) -> tuple[FeatureSpec, ...]:
     """Every configured feature, resolved; refuses what no data could ever satisfy."""
-    specs = tuple(normalize.specify(feature) for feature in config.features)
+    load_plugins(config.plugins)
+    interval_s = config.data.bar_interval
+    specs = tuple(normalize.specify(feature, interval_s) for feature in config.features)
     _require_room(config, specs)
     _require_fixed_stops(config)
     return specs
@@ -60,7 +93,11 @@ def specify_all(config: Config) -> tuple[FeatureSpec, ...]:
 
 def extra_columns(specs: Sequence[FeatureSpec]) -> list[str]:
     """Further columns of the bars that features read."""
-    return sorted({str(s.params["column"]) for s in specs if s.calculator == "column"})
+    read: set[str] = set()
+    for spec in specs:
+        entry = CALCULATORS.get(spec.calculator)
+        read.update(entry.facts["columns"](entry.params(**spec.params)))
+    return sorted(read)
 
 
 def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> BuiltDataset:
@@ -73,8 +110,9 @@ def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> Built
         name: bars_sha256(read.table.filter(inside(period_of(config.data.splits, name))))
         for name in SPLITS
     }
-    session = session_of(config.data.session)
-    bars, counts.outside_session = keep_session(read.table, session)
+    session = session_of(config.data.session, config.data.bar_interval)
+    kept = session_bars(read.table, config.data)
+    bars, counts.outside_session = kept.bars, kept.outside
     if bars.is_empty():
         raise DataError(
             "empty_session",
@@ -82,36 +120,56 @@ def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> Built
             where="data.session",
             do="correct its days, start, end or timezone",
         )
-    market = market_columns(config.data, bars, read.delisted, session)
-    stops = config.market.atr_stops
-    raw = compute(
-        bars,
-        specs,
-        session=session,
-        interval_s=config.data.interval,
-        series=series,
-        atr_period=stops.period if stops else None,
-    )
-    parts = split_rows(config.data.splits, specs, raw, market.table, counts)
-    fresh = parts["train"].filter(~pl.col("no_trade"))
+    if kept.resampled is not None:
+        require_borders(kept.resampled, config.data)
+        counts.merged, counts.unclosed = kept.resampled.merged, kept.resampled.unclosed
+    rows = {name: _rows(config, bars, name) for name in ("train", "validation")}
+    season = seasonality(config.data.seasonality, bars, rows["train"])
+    market = market_columns(config.data, bars, read.delisted, session, season.columns)
+    closed = closed_times(config.market.no_trade, config.data.events, bars, rows)
+    raw = raw_features(config, specs, bars, inputs)
+    beside = market.table.with_columns(closed=pl.Series(closed.closed))
+    parts = split_rows(config.data.splits, specs, raw, beside, counts)
+    fresh = parts["train"].select(INDEX, "no_trade").filter(~pl.col("no_trade"))
     stats = _fit(specs, raw, fresh)
-    tables = {name: _normalized(specs, stats, raw, part) for name, part in parts.items()}
-    contract = FeatureContract(specs, config.data.interval, session.as_dict(), _rules(series))
-    train = tables["train"].filter(~pl.col("no_trade"))
-    dead.refuse_dead(contract.names, train.select(contract.names).to_numpy())
+    tables = {name: _normalized(specs, stats, raw, parts.pop(name)) for name in SPLITS}
+    del raw, fresh, beside  # gigabytes, at ten million rows
+    contract = FeatureContract(
+        specs,
+        config.data.bar_interval,
+        session.as_dict(),
+        _rules(series),
+        load_plugins(config.plugins),
+        [calendar.rule for calendar in inputs.releases],
+    )
+    outside, warnings = outside_facts(config, inputs, bars, rows)
+    train = tables["train"]
+    columns = [train[name].to_numpy() for name in contract.names]
+    dead.refuse_dead(contract.names, columns, _unless_all(~train["no_trade"].to_numpy()))
+    folds = _folds(config, specs, tables)
+    files = [*read.inputs, *inputs.files, *market.inputs, *season.inputs, *closed.inputs]
+    findings = [*read.findings, *(found for file in files for found in file.findings)]
     lineage = {
         **contract.as_dict(),
         "contract_sha256": contract.sha256,
         "rows": counts.as_dict(),
+        "resample": kept.resampled and kept.resampled.facts(config.data),
         "stale_or_unjoined": counts.stale_by_feature,
-        "inputs": [
-            {"file": f.name, "sha256": f.sha256, "rows": f.rows}
-            for f in [*read.inputs, *inputs.files, *market.inputs]
-        ],
+        "inputs": [{"file": f.name, "sha256": f.sha256, "rows": f.rows} for f in files],
+        "repairs": [f.as_dict() for f in findings if f.severity == "repair"],
         "symbols": sorted(bars["symbol"].unique().to_list()),
         "market_columns": list(market.names),
         "market_data": market.facts,
-        "warnings": market.warnings,
+        "no_trade": closed.facts,
+        "seasonality": season.facts,
+        "folds_sha256": None if folds is None else fingerprint(folds),
+        **outside,
+        "warnings": [
+            *(f.text for f in findings if f.severity == "warn"),
+            *warnings,
+            *market.warnings,
+            *level_warnings(specs),
+        ],
         "test_sha256": split_sha256.pop("test"),
         "split_sha256": split_sha256,
         "dead_features": [],
@@ -119,13 +177,39 @@ def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> Built
     }
     norm_stats = {spec.name: stats[spec.name].as_dict() for spec in specs}
     descriptive = {name: describe(table, contract.names) for name, table in tables.items()}
-    return BuiltDataset(tables, norm_stats, lineage, descriptive, contract)
+    return BuiltDataset(tables, norm_stats, lineage, descriptive, contract, season.content, folds)
+
+
+def raw_features(
+    config: Config, specs: Sequence[FeatureSpec], bars: pl.DataFrame, inputs: Inputs
+) -> RawFeatures:
+    """Every feature of ``bars`` (those of ``inputs`` in the session); nothing is fitted."""
+    stops = config.market.atr_stops
+    return compute(
+        with_seasons(config.data.seasonality, bars, extra_columns(specs)),
+        specs,
+        session=session_of(config.data.session, config.data.bar_interval),
+        interval_s=config.data.bar_interval,
+        series=inputs.series,
+        atr_period=stops.period if stops else None,
+        releases=inputs.releases,
+    )
+
+
+def _folds(
+    config: Config, specs: Sequence[FeatureSpec], tables: Mapping[str, pl.DataFrame]
+) -> dict[str, Any] | None:
+    if config.data.folds is None:
+        return None
+    window = max(spec.lookback_bars for spec in specs)
+    horizon = label_horizon_bars(config)
+    return plan_folds(config.data.folds, tables, horizon=horizon, window=window)
 
 
 def _require_room(config: Config, specs: Sequence[FeatureSpec]) -> None:
     """Refuse a warm-up longer than train could ever be, before any file is read."""
-    period = config.data.splits.train
-    most = int((period.end - period.start).total_seconds() / config.data.interval)
+    period = period_of(config.data.splits, "train")
+    most = int((period.end - period.start).total_seconds() / config.data.bar_interval)
     for spec in specs:
         if spec.warmup_bars >= most:
             raise ConfigError(
@@ -163,6 +247,7 @@ def inspect_inputs(config: Config) -> dict[str, Any]:
         "periods_per_year": built.lineage["periods_per_year"],
         "inputs": built.lineage["inputs"],
         "market_data": built.lineage["market_data"],
+        "joined": built.lineage["joined"],
         "warnings": built.lineage["warnings"],
         "dead_features": built.lineage["dead_features"],
         "test_sha256": built.lineage["test_sha256"],
@@ -173,7 +258,7 @@ def _fit(
     specs: Sequence[FeatureSpec], raw: RawFeatures, train: pl.DataFrame
 ) -> dict[str, NormStats]:
     """Statistics of these train rows; rule ``dead_feature`` for features without spread there."""
-    rows = train[INDEX].to_numpy()
+    rows = together(train[INDEX].to_numpy())
     stats = {s.name: normalize.fit(s, raw.values[rows, i]) for i, s in enumerate(specs)}
     dead.refuse_constant({name: s.mean for name, s in stats.items() if normalize.is_constant(s)})
     return stats
@@ -184,6 +269,7 @@ def _normalized(
 ) -> pl.DataFrame:
     """A split's table with its normalized features; ``ConfigError`` where one has the name of
     another column."""
+    part = part.sort("timestamp", "symbol", maintain_order=True)
     rows = part[SOURCE].to_numpy()
     taken = sorted({spec.name for spec in specs} & set(part.columns))
     if taken:
@@ -196,14 +282,21 @@ def _normalized(
         pl.Series(s.name, normalize.apply(s, stats[s.name], raw.values[rows, i]))
         for i, s in enumerate(specs)
     ]
-    return (
-        part.drop(INDEX, SOURCE)
-        .with_columns(columns)
-        .sort("timestamp", "symbol", maintain_order=True)
-    )
+    return part.drop(INDEX, SOURCE).with_columns(columns)
 
 
-def _rules(series: Mapping[str, Series]) -> dict[str, dict[str, float]]:
+def _unless_all(keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
+    """Rows to keep; None where that is all of them."""
+    return None if keep.all() else keep
+
+
+def _rows(config: Config, bars: pl.DataFrame, name: str) -> npt.NDArray[np.bool_]:
+    """[n] bool: bars of this split."""
+    found = bars.select(inside(period_of(config.data.splits, name))).to_series()
+    return found.to_numpy().astype(np.bool_)
+
+
+def _rules(series: Mapping[str, Series]) -> dict[str, dict[str, Any]]:
     """Publication rules of every series, for the contract."""
     return {name: s.rule for name, s in sorted(series.items())}
 
@@ -214,11 +307,12 @@ def _facts(config: Config, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     return {
         "close_only_bars": {n: int(t.select(close_only).item()) for n, t in tables.items()},
         "periods_per_year": {
-            n: periods_per_year(t["timestamp"], config.data.interval) for n, t in tables.items()
+            n: periods_per_year(t["timestamp"], config.data.bar_interval) for n, t in tables.items()
         },
         "splits": {
             n: {"start": p.start.isoformat(), "end": p.end.isoformat()}
             for n in SPLITS
             for p in [period_of(config.data.splits, n)]
         },
+        "splits_from": dated(config.data.splits).resolved_from,
     }

@@ -2,6 +2,8 @@
 
 A window counts published values, not bars and not calendar days. Each derived value becomes visible
 when its newest value does (``available_at``), never earlier; see :mod:`truefill.data.join`.
+``series_value``, ``series_change`` and the like take a series as it is (an index of fear and greed,
+a funding rate).
 """
 
 from __future__ import annotations
@@ -53,8 +55,11 @@ class MacroZscoreParams(_Rolling):
 def macro_zscore(p: MacroZscoreParams, bars: Context) -> Floats:
     """Rolling z-score on published values, as of each bar's close."""
     series = find_series(bars.series, p.series, where="macro_zscore")
-    scores = rolling_zscore(series.values, p.window, p.needed)
-    return series.as_of(np.clip(scores, -p.clip, p.clip), bars.closes_s)
+
+    def scores(values: Floats) -> Floats:
+        return np.clip(rolling_zscore(values, p.window, p.needed), -p.clip, p.clip)
+
+    return series.rolled(scores, p.window, bars.closes_s)
 
 
 class MacroChangeParams(Params):
@@ -75,11 +80,13 @@ class MacroChangeParams(Params):
 def macro_pct_change(p: MacroChangeParams, bars: Context) -> Floats:
     """Change against the value published ``periods`` values earlier; NaN where that was 0."""
     series = find_series(bars.series, p.series, where="macro_pct_change")
-    change = np.full(len(series.values), np.nan)
-    before = series.values[: -p.periods]
-    safe = np.where(before == 0.0, np.nan, before)
-    change[p.periods :] = series.values[p.periods :] / safe - 1.0
-    return series.as_of(change, bars.closes_s)
+
+    def change(values: Floats) -> Floats:
+        out, before = np.full(len(values), np.nan), values[: -p.periods]
+        out[p.periods :] = values[p.periods :] / np.where(before == 0.0, np.nan, before) - 1.0
+        return out
+
+    return series.rolled(change, p.periods + 1, bars.closes_s)
 
 
 class SpreadParams(_Rolling):
@@ -103,6 +110,94 @@ def spread_zscore(p: SpreadParams, bars: Context) -> Floats:
     """Rolling z-score of a - b, visible once both values of a date are published."""
     a = find_series(bars.series, p.a, where="spread_zscore")
     b = find_series(bars.series, p.b, where="spread_zscore")
-    joint, first, second = pair(a, b)
-    scores = rolling_zscore(first - second, p.window, p.needed)
-    return joint.as_of(np.clip(scores, -p.clip, p.clip), bars.closes_s)
+    joint, _, _ = pair(a, b)
+
+    def scores(values: Floats) -> Floats:
+        return np.clip(rolling_zscore(values, p.window, p.needed), -p.clip, p.clip)
+
+    return joint.rolled(scores, p.window, bars.closes_s)
+
+
+class SeriesParams(Params):
+    """One slow series."""
+
+    series: str = Field(description="name of the series in data.series")
+
+
+class SeriesValueParams(SeriesParams):
+    """Value of a slow series as it is."""
+
+    scale: float = Field(1.0, description="multiplies the value")
+    offset: float = Field(0.0, description="added after that")
+    stationary: bool = Field(
+        False, description="it does not drift (an index from 0 to 100, a rate): no level"
+    )
+
+
+@calculator(
+    "series_value", SeriesValueParams, unit="the series' own, x scale + offset",
+    source="value x scale + offset", crosses_session=True,
+    level=lambda p: not p.stationary, values_needed=lambda p: 1,
+)  # fmt: skip
+def series_value(p: SeriesValueParams, bars: Context) -> Floats:
+    """The newest value known at each bar's close, times ``scale``, plus ``offset``."""
+    series = find_series(bars.series, p.series, where="series_value")
+    return series.as_of(series.values * p.scale + p.offset, bars.closes_s)
+
+
+class SeriesChangeParams(SeriesParams):
+    """Difference of a slow series over some publications."""
+
+    periods: int = Field(1, ge=1, description="published values back")
+
+
+@calculator(
+    "series_change", SeriesChangeParams, unit="the series' own",
+    source="value - value some publications ago", crosses_session=True,
+    values_needed=lambda p: p.periods + 1,
+)  # fmt: skip
+def series_change(p: SeriesChangeParams, bars: Context) -> Floats:
+    """Difference to the value published ``periods`` values earlier (for a rate or an index that may
+    be 0; ``macro_pct_change`` is the relative one)."""
+    series = find_series(bars.series, p.series, where="series_change")
+
+    def change(values: Floats) -> Floats:
+        out = np.full(len(values), np.nan)
+        out[p.periods :] = values[p.periods :] - values[: -p.periods]
+        return out
+
+    return series.rolled(change, p.periods + 1, bars.closes_s)
+
+
+class SeriesBelowParams(SeriesParams):
+    """1 while a slow series is below a threshold, else 0."""
+
+    threshold: float = Field(
+        25.0, description="e.g. 25 on an index of fear and greed: extreme fear, risk off"
+    )
+
+
+@calculator(
+    "series_below", SeriesBelowParams, unit="0 or 1", source="value < threshold",
+    crosses_session=True, normalized=True, values_needed=lambda p: 1,
+)  # fmt: skip
+def series_below(p: SeriesBelowParams, bars: Context) -> Floats:
+    """1.0 where the newest value known is below ``threshold``, else 0.0."""
+    series = find_series(bars.series, p.series, where="series_below")
+    return series.as_of((series.values < p.threshold).astype(np.float64), bars.closes_s)
+
+
+class SeriesAgeParams(SeriesParams):
+    """Age of the newest value of a slow series."""
+
+
+@calculator(
+    "series_age_hours", SeriesAgeParams, unit="hours",
+    source="bar's close - moment at which the newest value was published", crosses_session=True,
+    values_needed=lambda p: 1,
+)  # fmt: skip
+def series_age_hours(p: SeriesAgeParams, bars: Context) -> Floats:
+    """Hours since the newest value was published; no value where it is stale."""
+    series = find_series(bars.series, p.series, where="series_age_hours")
+    published = series.as_of(series.available_at_s.astype(np.float64), bars.closes_s)
+    return (bars.closes_s - published) / 3_600.0

@@ -8,14 +8,17 @@ normalizer but ``none``: normalizing twice hides a mistake.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import fsum, sqrt
+from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from truefill.config.schema import FeatureConfig
 from truefill.core.errors import ConfigError
-from truefill.features.base import CALCULATORS, Floats
+from truefill.core.registry import Entry
+from truefill.data.sums import mean_and_std
+from truefill.features.base import CALCULATORS, WHOLE_HISTORY, Calculator, Floats, fact
 from truefill.features.contract import FeatureSpec
 
 ALREADY_NORMAL = 1e-6
@@ -35,19 +38,22 @@ class NormStats:
         return asdict(self)
 
 
-def specify(config: FeatureConfig) -> FeatureSpec:
-    """A configured feature with all parameters resolved; ``ConfigError`` names what is wrong."""
+def specify(config: FeatureConfig, interval_s: float) -> FeatureSpec:
+    """A configured feature on bars of ``interval_s``, with all parameters resolved; ``ConfigError``
+    names what is wrong."""
     where = f"features.{config.name}"
     entry = CALCULATORS.get(config.calculator, where=where)
     params = CALCULATORS.parse(config.calculator, config.params, where=where)
-    if entry.facts["normalized"] and config.normalizer != "none":
+    unit = fact(entry, "unit", params)
+    if fact(entry, "normalized", params) and config.normalizer != "none":
         raise ConfigError(
-            f"{config.calculator} is already normalized ({entry.facts['unit']}), "
+            f"{config.calculator} is already normalized ({unit}), "
             f"but its normalizer is {config.normalizer}",
             where=where,
             do="set normalizer: none",
         )
     needed = entry.facts["values_needed"]
+    scale = _bars_in_one(entry, params, interval_s)
     return FeatureSpec(
         name=config.name,
         calculator=config.calculator,
@@ -58,10 +64,18 @@ def specify(config: FeatureConfig) -> FeatureSpec:
         pre_clip=config.pre_clip,
         clip=config.clip,
         clip_low=config.clip_low,
-        warmup_bars=entry.facts["warmup"](params),
+        warmup_bars=entry.facts["warmup"](params) * scale,
+        lookback_bars=min(entry.facts["lookback"](params) * scale, WHOLE_HISTORY),
         values_needed=needed(params) if needed else None,
-        unit=entry.facts["unit"],
+        unit=unit,
+        level=fact(entry, "level", params),
     )
+
+
+def _bars_in_one(entry: Entry[Calculator], params: Any, interval_s: float) -> int:
+    """Most bars of the dataset in one of those that the calculator counts."""
+    timeframe = entry.facts["timeframe"]
+    return 1 if timeframe is None else max(1, ceil(timeframe(params) / interval_s))
 
 
 def _pre_clipped(spec: FeatureSpec, values: Floats) -> Floats:
@@ -69,10 +83,9 @@ def _pre_clipped(spec: FeatureSpec, values: Floats) -> Floats:
 
 
 def fit(spec: FeatureSpec, train: Floats) -> NormStats:
-    """Statistics of ``train`` f64[n] (no NaN), summed exactly so that no order matters."""
+    """Statistics of ``train`` f64[n] (no NaN), summed in a fixed order."""
     values = _pre_clipped(spec, train)
-    mean = fsum(values.tolist()) / len(values)
-    std = sqrt(fsum(((values - mean) ** 2).tolist()) / len(values))
+    mean, std = mean_and_std(values)
     stats = NormStats(mean, std, float(values.min()), float(values.max()))
     z_scored = abs(mean) < ALREADY_NORMAL and abs(std - 1.0) < ALREADY_NORMAL
     if spec.normalizer == "zscore" and z_scored:

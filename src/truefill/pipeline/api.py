@@ -18,6 +18,7 @@ from truefill.config.schema import Config
 from truefill.core.errors import SealedTestError, UsageError
 from truefill.core.files import read_json
 from truefill.data.dataset import load_lineage, load_split
+from truefill.data.resolve import resolve
 from truefill.data.sessions import Session
 from truefill.data.split import SplitArrays, to_arrays
 from truefill.env.setup import Environment, make_environment
@@ -56,7 +57,7 @@ def build_dataset(config: Config) -> BuiltDataset:
     Raises:
         ConfigError, DataError: naming file, row, column and rule.
     """
-    built = _build_dataset(config)
+    built = _build_dataset(resolve(config))
     without = {name: table for name, table in built.tables.items() if name != "test"}
     descriptive = {name: facts for name, facts in built.descriptive.items() if name != "test"}
     return replace(built, tables=without, descriptive=descriptive)
@@ -134,6 +135,8 @@ def _environment(config: Config | str | Path, split: str) -> tuple[Environment, 
             f"an environment takes a Config or its path, not {type(config).__name__}",
             do="truefill.load_config(path)",
         )
+    if split in get_args(OpenSplit):
+        config = resolve(config)
     arrays = _split_of(config, split)
     return make_environment(config, arrays, "train"), arrays
 
@@ -152,6 +155,7 @@ def _split_of(config: Config, name: str) -> SplitArrays:
         session=Session.from_dict(built.lineage["session"]),
         interval_s=built.lineage["interval_s"],
         market_columns=built.lineage["market_columns"],
+        closed_by=built.lineage["no_trade"]["rules_sha256"],
     )
 
 

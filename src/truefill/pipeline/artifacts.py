@@ -29,6 +29,7 @@ CODE = {
     "validate": ASSESSING,
     "test": ASSESSING,
     "verdict": (*ASSESSING, "report"),
+    "audit": ("",),
 }
 """Source that decides a stage's result, relative to the package."""
 

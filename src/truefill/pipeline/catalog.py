@@ -139,17 +139,30 @@ def _normalizers() -> list[Item]:
 
 
 def _synthetic() -> list[Item]:
-    text = SyntheticConfig.model_fields["kind"].description or ""
-    words = dict(part.strip().split(": ", 1) for part in text.split(";"))
-    common = tuple(p for p in parameters(SyntheticConfig) if p.name != "kind")
-    return [Item(name, words[name], common) for name in _choices(SyntheticConfig, "kind")]
+    from truefill.data.synthetic import SOURCES
+
+    common = tuple(p for p in parameters(SyntheticConfig) if p.name not in ("kind", "params"))
+    return [
+        Item(item.name, item.summary, (*common, *_under("params.", item.parameters)))
+        for item in _registered(SOURCES)
+    ]
+
+
+def _under(prefix: str, items: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    return tuple(Parameter(prefix + p.name, p.default, p.description) for p in items)
 
 
 def _samples() -> list[Item]:
-    from truefill.data.read import SAMPLE_FOLDER
+    from truefill.data.table import SAMPLE_FOLDER
 
     names = sorted(file.stem for file in SAMPLE_FOLDER.glob("*.csv"))
     return [Item(f"sample:{name}", "real bars that ship with truefill") for name in names]
+
+
+def _sources() -> list[Item]:
+    from truefill.fetch.registry import SOURCES
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in SOURCES]
 
 
 def _choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
@@ -165,6 +178,7 @@ KINDS: dict[str, Callable[[], Iterable[Item]]] = {
     "normalizers": _normalizers,
     "rewards": _rewards,
     "samples": _samples,
+    "sources": _sources,
     "state_features": _state_features,
     "synthetic": _synthetic,
 }

@@ -7,7 +7,9 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
-from truefill.config.schema import Config, SplitPeriod
+from truefill.config.schema import Config
+from truefill.data.resolve import resolve
+from truefill.data.splits import period_of
 from truefill.pipeline.host import default_workers
 
 if TYPE_CHECKING:
@@ -49,11 +51,14 @@ class Estimate:
 
 
 def estimate(config: Config, workers: int | None = None) -> Estimate:
-    """Time, memory and disk of a whole run, from the config alone (no data is read).
+    """Time, memory and disk of a whole run, from the config alone: bars are read only for the dates
+    of splits that are given as a rule.
 
     Raises:
         ConfigError: the config has no environment, e.g. for an unknown decoder.
+        DataError: such splits cannot be made of the bars.
     """
+    config = resolve(config)
     seeds = len(config.training.seeds)
     workers = workers or default_workers(seeds)
     workers = min(workers, seeds)
@@ -120,14 +125,14 @@ def env_spec(config: Config) -> EnvSpec:
 
 def split_rows(config: Config, name: str) -> int:
     """Bars a split can hold at most: its period, less the hours and days without a session."""
-    period: SplitPeriod = getattr(config.data.splits, name)
+    period = period_of(config.data.splits, name)
     share = 1.0
     session = config.data.session
     if session is not None:
         end_h = session.end.hour + session.end.minute / 60 if session.end else 24.0
         start_h = session.start.hour + session.start.minute / 60
         share = len(session.days) / 7 * (((end_h - start_h) % 24.0) or 24.0) / 24.0
-    bars = (period.end - period.start).total_seconds() / config.data.interval * share
+    bars = (period.end - period.start).total_seconds() / config.data.bar_interval * share
     if config.data.synthetic is not None:
         bars = min(bars, config.data.synthetic.bars)
     return max(1, round(bars)) * num_symbols(config)

@@ -22,26 +22,35 @@ LOCK_WAIT_S = 20.0
 
 
 def input_hashes(config: Config) -> dict[str, str]:
-    """SHA-256 of every data file by its key, e.g. ``bars.0``; samples go by name.
+    """SHA-256 of every data file or snapshot by its key, e.g. ``bars.0``; samples go by name.
 
     Raises:
         ConfigError: a file does not exist.
+        DataError: a byte of a snapshot has changed.
     """
-    from truefill.data.read import resolve
+    from truefill.data.snapshots import content_sha256, is_snapshot
+    from truefill.data.table import resolve
 
     hashes = {}
-    for key, path in config.data.files().items():
+    for key, path in config.files().items():
         if str(path).startswith(SAMPLE_PREFIX):
             hashes[key] = sha256_file(resolve(path))
-        elif path.is_file():
-            hashes[key] = sha256_file(path)
+        elif path.is_file() or is_snapshot(path):
+            hashes[key] = content_sha256(path)
         else:
             raise ConfigError(
                 "the file does not exist",
-                where=f"data.{key}.path: {path}",
+                where=f"{_full_key(key)}: {path}",
                 do="paths count from the config file that names them",
             )
     return hashes
+
+
+def _full_key(key: str) -> str:
+    """The config key of an input file."""
+    if key.startswith("plugins."):
+        return key
+    return f"{key}.path" if key.startswith("market.") else f"data.{key}.path"
 
 
 def run_identity(config: Config, inputs: dict[str, str]) -> str:

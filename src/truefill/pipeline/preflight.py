@@ -7,10 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from truefill.config.schema import Config
+from truefill.config.splits import SplitsConfig
+from truefill.config.splits import dated as dated_splits
 from truefill.core.errors import DataError, TruefillError
+from truefill.data.defects import DefectError, Finding
+from truefill.data.known_answer import known_answer
+from truefill.data.resolve import resolve as resolve_splits
+from truefill.data.splits import SPLITS, period_of
 from truefill.pipeline import host
 from truefill.pipeline.estimate import Estimate, env_spec, estimate
 
@@ -19,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "Estimate", "check", "estimate", "require"]
 
-SPLITS = ("train", "validation", "test")
 BAD_CONFIG, FAILED = 2, 1
 
 
@@ -34,6 +39,8 @@ class Check:
         do: what to do about a failure.
         exit_code: of a failure: 2 where the config is to blame, 1 where data or machine are.
         warning: it held, and should still be read.
+        finding: of a defect in the data: rule, file, row, column, rows, what, do.
+        facts: of a joined series or calendar, as lineage keeps them.
     """
 
     name: str
@@ -42,16 +49,25 @@ class Check:
     do: str = ""
     exit_code: int = FAILED
     warning: bool = False
+    finding: dict[str, Any] | None = None
+    facts: dict[str, Any] | None = None
 
 
 def check(config: Config, *, runs: Path, workers: int | None = None) -> list[Check]:
     """All checks, in the order in which a run would fail. Reads the data; writes nothing."""
     known = list(_registered(config))
     checks = [*known, *_files(config)]
-    if all(c.passed for c in checks):
-        checks += _dataset(config)
+    readable = all(c.passed for c in checks)
+    if readable:
+        try:
+            config = resolve_splits(config)
+        except TruefillError as error:
+            checks += _refused(config) or [_broken_data(error)]
+    dated = isinstance(config.data.splits, SplitsConfig)
+    if readable and dated:
+        checks += [*_dates(config), *_dataset(config), *_known_answer(config)]
     checks += [_extras(config), _device(config), _runs_folder(runs)]
-    if all(c.passed for c in known):
+    if dated and all(c.passed for c in known):
         checks += _room(estimate(config, workers), runs)
     return checks
 
@@ -82,9 +98,11 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 
 
 def _registered(config: Config) -> Iterator[Check]:
+    from truefill.features.plugins import load_plugins
     from truefill.features.registry import CALCULATORS
 
     def calculators() -> str:
+        load_plugins(config.plugins)
         for i, feature in enumerate(config.features):
             CALCULATORS.parse(
                 feature.calculator, feature.params, where=f"features.{i} {feature.name}"
@@ -100,15 +118,16 @@ def _registered(config: Config) -> Iterator[Check]:
 
 
 def _files(config: Config) -> Iterator[Check]:
-    from truefill.data.read import resolve
+    from truefill.data.snapshots import size_bytes
+    from truefill.data.table import resolve
 
     def files() -> str:
         size = 0
-        paths = config.data.files().values()
+        paths = config.files().values()
         for path in map(resolve, paths):
             if not os.access(path, os.R_OK):
                 raise DataError("unreadable_file", "may not be read", where=str(path))
-            size += path.stat().st_size
+            size += size_bytes(path)
         files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
         return f"{files}, {size / 1e6:.1f} MB" if paths else "synthetic market, no files"
 
@@ -117,22 +136,88 @@ def _files(config: Config) -> Iterator[Check]:
 
 def _dataset(config: Config) -> Iterator[Check]:
     """Columns, values, dates and features: the dataset itself is built, in memory."""
-    from truefill.features.build import build_dataset
+    from truefill.data.inputs import survey
+    from truefill.features.build import build, columns_for, specify_all
 
+    findings: tuple[Finding, ...] = ()
     try:
-        built = build_dataset(config)
+        specs = specify_all(config)
+        inputs, findings = survey(config.data, columns_for(config, specs))
+        yield from map(_found, findings)
+        if inputs is None:
+            return
+        built = build(config, specs, inputs)
     except TruefillError as error:
-        rule = f"data ({error.rule})" if isinstance(error, DataError) else "data"
-        where = f"{error.where}: " if error.where else ""
-        yield Check(rule, False, f"{where}{error.what}", error.do, error.exit_code)
+        yield _broken_data(error)
         return
     yield Check("data", True, "columns, order, prices and stamps keep every rule")
     yield Check("dead features", True, f"none of {len(config.features)} is constant or a copy")
     for name in SPLITS:
         yield _rows(config, built, name)
     yield _symbols(config, built.lineage["symbols"])
+    yield from _joined(built.lineage["joined"])
+    said = {finding.text for finding in findings}
     for text in built.lineage["warnings"]:
-        yield Check("data warning", True, text, warning=True)
+        if text not in said:
+            yield Check("data warning", True, text, warning=True)
+
+
+def _joined(facts: dict[str, Any]) -> Iterator[Check]:
+    """What was joined, and how old it was at the bars before test."""
+    from truefill.report.joined import joined_rows
+
+    for row, told in zip(joined_rows(facts), facts["series"] + facts["releases"], strict=True):
+        figure = f"{row['used']}, known {row['rule']}; age {row['age']}; "
+        figure += f"{row['missing']} of bars without"
+        yield Check(f"joined {row['name']}", True, figure, facts=told)
+
+
+def _found(finding: Finding) -> Check:
+    facts = finding.as_dict()
+    if finding.severity == "error":
+        error = DefectError(finding)
+        figure = f"{error.where}: {error.what}"
+        return Check(f"data ({finding.rule})", False, figure, finding.do, finding=facts)
+    name = "data warning" if finding.severity == "warn" else "data repair"
+    return Check(name, True, finding.text, finding.do, warning=True, finding=facts)
+
+
+def _refused(config: Config) -> list[Check]:
+    """Every defect of files whose splits have no dates for that; warnings need the dates."""
+    from truefill.data.inputs import survey
+
+    return [_found(f) for f in survey(config.data)[1] if f.severity == "error"]
+
+
+def _broken_data(error: TruefillError) -> Check:
+    rule = f"data ({error.rule})" if isinstance(error, DataError) else "data"
+    where = f"{error.where}: " if error.where else ""
+    return Check(rule, False, f"{where}{error.what}", error.do, error.exit_code)
+
+
+def _dates(config: Config) -> Iterator[Check]:
+    """The dates of splits that were given as a rule."""
+    splits = dated_splits(config.data.splits)
+    if splits.resolved_from is not None:
+        spans = (f"{name} from {period_of(splits, name).start}" for name in SPLITS)
+        text = f"{splits.resolved_from}: {', '.join(spans)}, to {splits.test.end}"
+        yield Check("splits", True, text)
+
+
+def _known_answer(config: Config) -> Iterator[Check]:
+    """What could be earned at best on a synthetic market, where that is known: round the clock, on
+    bars as they are made."""
+    data, market = config.data, config.market
+    if data.synthetic is None:
+        return
+    if data.session is not None or data.resample is not None or market.decision_lag != 1:
+        text = "not known with a session, resampled bars or a longer decision_lag"
+        yield Check("best possible", True, text)
+        return
+    best = known_answer(data.synthetic, market, data.interval)
+    figure = f"net Sharpe {best.net_sharpe_annual:.2f} a year, "
+    figure += f"net log growth {best.expected_log_per_bar * 1e4:.3f} bps a bar"
+    yield Check("best possible", True, figure if best.in_market else "flat: no edge after costs")
 
 
 def _symbols(config: Config, symbols: list[str]) -> Check:
@@ -144,11 +229,13 @@ def _symbols(config: Config, symbols: list[str]) -> Check:
 
 
 def _rows(config: Config, built: BuiltDataset, name: str) -> Check:
-    """Rows that can be traded: those closed to trading are no evidence, and teach nothing."""
+    """Rows that can be traded: those closed to trading are no evidence, and teach nothing. How
+    often test was too wild to trade is not told: it is sealed."""
     table = built.tables[name]
     needed: int = getattr(config.gates.min_rows, name)
     dates = table["timestamp"].dt.date()
-    closed = int(table["no_trade"].sum())
+    quiet = table["no_trade"] if name == "test" else table["no_trade"] | table["closed"]
+    closed = int(quiet.sum())
     found = table.height - closed
     figure = f"{found:,} rows (at least {needed:,}), {dates[0]} to {dates[-1]}"
     figure += f"; {closed:,} more without trading" if closed else ""

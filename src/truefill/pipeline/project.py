@@ -6,7 +6,7 @@ from pathlib import Path
 
 from truefill.core.errors import UsageError
 from truefill.core.files import write_bytes
-from truefill.data.read import SAMPLE_FOLDER
+from truefill.data.table import SAMPLE_FOLDER
 
 TEMPLATES = Path(__file__).parent / "new_project"
 FILES = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from truefill.audit.certificate import FILE
 from truefill.config.load import portable
 from truefill.config.schema import Config
 from truefill.core.errors import (
@@ -17,8 +18,11 @@ from truefill.core.errors import (
     did_you_mean,
 )
 from truefill.core.files import read_json, write_json
+from truefill.data.resolve import resolve
 from truefill.pipeline import host
 from truefill.pipeline.artifacts import Manifest, stage_key, versions
+from truefill.pipeline.audit import STAGE as AUDIT
+from truefill.pipeline.audit import audit_key, require_certificate
 from truefill.pipeline.events import Event
 from truefill.pipeline.folder import input_hashes, locked, run_identity
 from truefill.pipeline.pool import Job, Pool
@@ -79,9 +83,10 @@ def run(
         raise UsageError("give --only or --until, not both")
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
+    inputs = input_hashes(config)
+    config = resolve(config)
     if smoke:
         config = smoke_config(config)
-    inputs = input_hashes(config)
     identity = run_identity(config, inputs)
     folder = runs.absolute() / f"{config.name}-{identity[:6]}"
     with locked(folder, lambda text: report(Event("line", "run", text))) as lock:
@@ -120,18 +125,20 @@ class _Course:
     def forget(self) -> None:
         """Remove what earlier calls made, all but the lock and the log."""
         for path in self.folder.iterdir():
-            if path.name in (".lock", LOG):
+            if path.name in (".lock", LOG, FILE):
                 continue
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        self.manifest = Manifest(self.folder)
+        audited = {name: e for name, e in self.manifest.stages.items() if name == AUDIT}
+        self.manifest = Manifest(self.folder, stages=audited)
 
     def go(self, only: str | None, until: str | None) -> RunResult:
         wanted = (only,) if only else STAGES[: STAGES.index(until) + 1] if until else STAGES
         known = self.manifest.facts.get("device")
         self.device = known if known else self._resolve_device()
+        self._certificate()
         if not self._all_done(wanted):
             self._preflight()
             self._facts()
@@ -165,6 +172,8 @@ class _Course:
     # What the stages depend on.
 
     def _key(self, stage: str, *, seed: int | None = None) -> str:
+        if stage == AUDIT:
+            return audit_key(self.config, self.inputs, self.device)
         tree = portable(self.config)
         name = stage if seed is None else f"{stage}/seed-{seed}"
         inputs: dict[str, Any]
@@ -172,7 +181,7 @@ class _Course:
             atr = tree["market"]["atr_stops"]
             inputs = {
                 "data": tree["data"], "features": tree["features"], "inputs": self.inputs,
-                "atr_period": atr and atr["period"],
+                "atr_period": atr and atr["period"], "no_trade": tree["market"]["no_trade"],
             }  # fmt: skip
         elif stage == "train":
             training = {k: v for k, v in tree["training"].items() if k not in UNKEYED}
@@ -196,7 +205,7 @@ class _Course:
 
     def _before_verdict(self) -> list[str]:
         stages = ["dataset", *self._seed_stages(), "select", "validate"]
-        return [*stages, "test"] if "test" in self.manifest.stages else stages
+        return stages + [name for name in ("test", AUDIT) if name in self.manifest.stages]
 
     def _all_done(self, wanted: Sequence[str]) -> bool:
         """Is every wanted stage done as things are now? Then nothing needs a preflight."""
@@ -218,6 +227,7 @@ class _Course:
             "validate": ["dataset", "select"],
             "test": ["dataset", "validate"],
             "verdict": ["dataset", "validate"],
+            AUDIT: [],
         }[stage]
         if not all(self._current(other) for other in before):
             return False
@@ -342,6 +352,18 @@ class _Course:
         }
 
     # Around them.
+
+    def _certificate(self) -> None:
+        """Require a current leak certificate where the config does; forget a stale one."""
+        key = self._key(AUDIT)
+        if self.config.audit == "required":
+            require_certificate(self.manifest, key)
+        entry = self.manifest.stages.get(AUDIT)
+        if entry is not None and entry["key"] != key:
+            self._line("the leak certificate is stale and was removed: `truefill audit` makes one")
+            del self.manifest.stages[AUDIT]
+            self.manifest.save()
+            (self.folder / FILE).unlink(missing_ok=True)
 
     def _resolve_device(self) -> host.Device:
         return host.resolve_device(self.config.device, host.probe_devices())

@@ -16,13 +16,14 @@ import polars as pl
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
 from truefill.agents.networks import ActorCritic
-from truefill.agents.train import Row
+from truefill.agents.train import Row, chosen_seed
 from truefill.agents.train import train as train_agent
 from truefill.config import load as config_load
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
 from truefill.data.dataset import load_lineage, load_split, open_test, write_dataset
 from truefill.data.split import SplitArrays
+from truefill.data.splits import period_of
 from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
 from truefill.evaluation.gates import GateResult
@@ -113,13 +114,14 @@ def _keep_only_own_checkpoint(folder: Path, key: str) -> None:
 
 
 def select(work: Work) -> list[str]:
-    """train: compare the seeds on validation and choose one. Choosing is a look at each of them."""
+    """train: compare the seeds on validation and choose one. Every evaluation that chose between
+    policies, within a seed and between seeds, is a look (docs/verdict.md)."""
     results = {
         seed: read_json(work.folder / f"train/seed-{seed}/training.json")
         for seed in work.config.training.seeds
     }
     spread = seed_spread([result["best_score"] for result in results.values()])
-    chosen = max(results, key=lambda seed: (results[seed]["best_score"], -seed))
+    chosen = chosen_seed({seed: result["best_score"] for seed, result in results.items()})
     if spread.warning:
         work.line(spread.warning)
     keys = ("best_score", "best_step", "steps", "stopped", "policy_sha256")
@@ -129,15 +131,20 @@ def select(work: Work) -> list[str]:
         "chosen_seed": chosen,
         "chosen_by": CHOSEN_BY,
     }
-    looks = [
-        Look(load_bundle(work.folder / f"train/seed-{seed}/bundle").sha256, seed, None, None)
-        for seed in results
-    ]
+    looks = [look for seed, result in results.items() for look in _selection(work, seed, result)]
     split_sha256 = load_lineage(work.dataset)["split_sha256"]["validation"]
     work.ledger.book_looks(work.run, "validation", split_sha256, looks)
     write_json(work.folder / "train/summary.json", summary)
     write_text(work.folder / "config.yaml", _portable_yaml(work.config))
     return ["train/summary.json", "config.yaml"]
+
+
+def _selection(work: Work, seed: int, training: dict[str, Any]) -> list[Look]:
+    """A look for every evaluation of a seed's training; the best policy's is that of its bundle."""
+    best = load_bundle(work.folder / f"train/seed-{seed}/bundle").sha256
+    steps = [round(evaluation["step"]) for evaluation in training["evaluations"]]
+    passing = [step for step in steps if step != round(training["best_step"])]
+    return [Look(name, seed, None, None) for name in (best, *(f"step {step}" for step in passing))]
 
 
 PORTABLE = """\
@@ -199,7 +206,7 @@ def validate(work: Work) -> dict[str, Any]:
 
 def _tradable_rows(split: SplitArrays) -> int:
     """Bars and symbols that can be traded: what min_rows counts."""
-    return int((split.present & ~split.no_trade).sum())
+    return int((split.present & ~split.no_trade & ~split.closed).sum())
 
 
 def test(work: Work) -> dict[str, Any]:
@@ -226,7 +233,7 @@ def test(work: Work) -> dict[str, Any]:
 
 
 def _test_rows(work: Work, lineage: dict[str, Any]) -> TestRows:
-    period, synthetic = work.config.data.splits.test, work.config.data.synthetic
+    period, synthetic = period_of(work.config.data.splits, "test"), work.config.data.synthetic
     source = f"{lineage['inputs'][0]['sha256'][:12]}:" if synthetic else ""
     return TestRows(
         sha256=lineage["test_sha256"],

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
@@ -75,7 +76,18 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
         progress=progress,
         line=line,
     )
-    return stages.STAGES[job["stage"]](work, **job["arguments"])
+    return _stage(job["stage"])(work, **job["arguments"])
+
+
+def _stage(name: str) -> Callable[..., Any]:
+    """The function of a stage; the auditor's is loaded for audits only."""
+    from truefill.pipeline import stages
+
+    if not name.startswith("audit"):
+        return stages.STAGES[name]
+    from truefill.pipeline import audit_work
+
+    return audit_work.STAGES[name]
 
 
 def _require_device(device: str) -> None:

@@ -12,6 +12,7 @@ from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError
 from truefill.core.files import read_json, read_parquet
+from truefill.report.leaks import CERTIFICATE
 
 SPLITS = ("test", "validation")
 BASELINES = ("flat", "buy_and_hold", "constant_exposure", "sma_cross", "random")
@@ -42,6 +43,8 @@ class Run:
     lineage: dict[str, Any]
     equity: pl.DataFrame
     trades: pl.DataFrame
+    certificate: dict[str, Any] | None = None
+    """The leak certificate; None where the run was not audited."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ def gather(folder: Path) -> Run:
     """
     config = load_config(folder / "config.yaml")
     summary = read_json(folder / "train" / "summary.json")
-    backtest = folder / "backtest"
+    backtest, certificate = folder / "backtest", folder / CERTIFICATE
     return Run(
         name=folder.name,
         config=config,
@@ -88,6 +91,7 @@ def gather(folder: Path) -> Run:
         lineage=read_json(folder / "dataset" / "lineage.json"),
         equity=read_parquet(backtest / "equity.parquet"),
         trades=read_parquet(backtest / "trades.parquet"),
+        certificate=read_json(certificate) if certificate.is_file() else None,
     )
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
+from truefill.report.closed import closed_table, season_facts
 from truefill.report.gather import Run
+from truefill.report.joined import joined_rows
+from truefill.report.leaks import leaks_facts
 from truefill.report.orders import orders_facts
 from truefill.report.tables import (
     baselines_table,
@@ -84,6 +87,10 @@ def page_of(run: Run) -> Page:
         "orders": {split: orders_facts(run, split) for split in run.splits},
         "trades_note": {split: trades_note(run, split) for split in run.splits},
         "lineage": lineage_facts(run),
+        "leaks": leaks_facts(run.certificate),
+        "joined": joined_rows(run.lineage["joined"]),
+        "closed": closed_table(run),
+        "seasons": season_facts(run),
         "config_text": run.config_text,
     }
 

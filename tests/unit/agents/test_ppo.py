@@ -105,6 +105,7 @@ def test_a_learning_rate_of_zero_changes_nothing() -> None:
         assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_target_kl_stops_epochs() -> None:
     env = environment_of()
     fast = {"learning_rate": 0.05, "epochs": 5}

@@ -157,6 +157,7 @@ def test_only_the_truncated_accounts_of_a_step_have_a_final_value() -> None:
     assert not truncated[~done].any()
 
 
+@pytest.mark.slow
 def test_masked_actions_are_never_taken_and_unmasked_ones_are_counted() -> None:
     kind = "hold_buy_sell_close"
     *_, rows, stats = played(KEYS, kind=kind)

@@ -230,6 +230,7 @@ def test_a_number_that_is_not_finite_stops_the_training_by_name(tmp_path: Path) 
     assert not (tmp_path / "training.json").exists()
 
 
+@pytest.mark.slow
 def test_an_undefined_explained_variance_is_null_in_the_log(tmp_path: Path) -> None:
     """A market that never moves, a value of 0 and a discount of 0: every target is exactly 0."""
     flat = split_of(np.full((40, 1), 100.0), features=np.zeros((40, 1, 1)))

@@ -83,6 +83,7 @@ def test_paths_count_from_the_file_that_names_them(tmp_path: Path) -> None:
 EVERY_FILE: dict[str, Any] = {
     "bars": {"path": "bars.csv", "symbol": "X"},
     "series": {"path": "cpi.csv", "columns": {"v": "cpi"}, "publication_lag": "1d"},
+    "releases": {"path": "calendar.csv", "known_ahead": "7d"},
     "events": {"path": "funding.csv", "kind": "funding", "symbol": "X", "column": "rate"},
     "exchange_rates": {"path": "eurusd.csv", "symbols": ["X"]},
     "finer_bars": {"path": "minutes.csv", "symbol": "X"},

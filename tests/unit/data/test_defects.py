@@ -21,7 +21,7 @@ DEFECTS = [
     ("not_a_number", "row 1 column volume", ["2020-01-01T00:00:00Z,100,102,99,101,n/a", B]),
     ("not_a_number", "row 2 column low", [A, '2020-01-01T01:00:00Z,101,103,"1,00",102,6']),
     ("duplicate_timestamp", "row 3 column timestamp", [A, B, B.replace("102", "101"), C]),
-    ("duplicate_timestamp", "row 4 column timestamp", [A, B, C, A]),
+    ("duplicate_row", "row 4 column timestamp", [A, B, C, A]),
     ("unsorted", "row 3 column timestamp", [A, C, B]),
     ("non_positive_price", "row 2 column low", [A, "2020-01-01T01:00:00Z,101,103,0,102,6"]),
     ("non_positive_price", "row 1 column close", ["2020-01-01T00:00:00Z,100,102,99,-1,5", B]),
@@ -35,7 +35,7 @@ DEFECTS = [
     ("unreadable_timestamp", "row 2 column timestamp", [A, "2020-13-01T01:00:00Z,1,1,1,1,6"]),
     ("unreadable_timestamp", "row 2 column timestamp", [A, ",101,103,100,102,6"]),
     ("unreadable_timestamp", "row 1 column timestamp", ["20200101,1,1,1,1,1"]),
-    ("unreadable_timestamp", "row 2 column timestamp", [SECONDS, MILLISECONDS]),
+    ("mixed_time_units", "row 2 column timestamp", [SECONDS, MILLISECONDS]),
     ("interval_mismatch", "column timestamp", [A, C]),
 ]  # fmt: skip
 

@@ -98,7 +98,8 @@ def test_a_file_of_many_symbols_books_each_on_its_own_bars(tmp_path: Path) -> No
         "2020-01-03T00:00:00,C,9\n"
     )
     events = {"path": str(path), "kind": "dividend", "timestamp": "ex_date", "column": "amount"}
-    data = {"bars": [parquet_bars(tmp_path, table)], "events": [events]}
+    data = {"bars": [parquet_bars(tmp_path, table)], "events": [events],
+            "defects": {"mixed_frequency": "warn"}}  # fmt: skip
     split = split_arrays(tmp_path, data)
     hours = (split.timestamps_s - START_S) // HOUR
     found = {(int(hours[t]), split.symbols[s]): float(split.extra["dividend"][t, s])

@@ -139,7 +139,7 @@ def test_finer_bars_off_the_grid_or_of_strangers_are_refused(tmp_path: Path) -> 
     ("keys", "words"),
     [
         ({"finer_interval": "25m"}, "whole number"),
-        ({"finer_interval": "1h"}, "shorter than interval"),
+        ({"finer_interval": "1h"}, "shorter than a bar"),
         ({"finer_interval": "2h"}, "whole number"),
         ({"finer_interval": None}, "come together"),
         ({"finer_bars": []}, "come together"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,67 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 def test_an_empty_series_gives_no_values() -> None:
     empty = Series("e", *(np.zeros(0, np.int64),) * 2, np.zeros(0), 1.0)
     assert np.isnan(empty.as_of(empty.values, at(1, 2))).all()
+
+
+def out_of_order(values: list[float], days: list[float]) -> Series:
+    """Daily values from 2020-01-01 on, published on these days (0 = 2020-01-01)."""
+    dates = START_S + DAY * np.arange(len(values))
+    return Series("o", dates, at(*days), np.array(values, np.float64), 5.0 * DAY)
+
+
+def test_the_newest_value_date_counts_not_the_newest_publication() -> None:
+    """The second value comes out after the third: it never counts by itself."""
+    series = out_of_order([1.0, 2.0, 3.0], [1, 4, 3])
+    seen = series.as_of(series.values, at(0.9, 1, 2.9, 3, 4, 5))
+    np.testing.assert_array_equal(seen, [np.nan, 1, 1, 3, 3, 3])
+    late = out_of_order([1.0, 2.0], [3, 2])  # the older one is out last
+    np.testing.assert_array_equal(late.as_of(late.values, at(2, 3)), [2, 2])
+
+
+def test_a_figure_of_several_values_is_made_of_those_published_by_then() -> None:
+    """At day 3 the change of the third value is against the first: the second is not out. On day 4
+    it is against the second."""
+    series = out_of_order([1.0, 2.0, 5.0, 9.0], [1, 4, 3, 6])
+    bars = context(walk(24 * 7), {"o": series})
+    entry = CALCULATORS.get("series_change")
+    change = entry.make(entry.params(series="o"), bars)
+    at_close = dict(zip(((bars.closes_s - START_S) / DAY).tolist(), change.tolist(), strict=True))
+    assert np.isnan(at_close[1.0]) and np.isnan(at_close[2.875])
+    assert [at_close[day] for day in (3.0, 3.875, 4.0, 5.875, 6.0)] == [4.0, 4.0, 3.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("name", ["macro_zscore", "macro_pct_change", "series_change"])
+def test_each_publication_in_any_order_is_as_if_the_file_ended_there(name: str) -> None:
+    """Whatever is not yet out may as well not be in the file."""
+    rng = np.random.default_rng(2)
+    values = (50.0 + rng.standard_normal(30)).tolist()
+    days = np.arange(30) * 0.3 + rng.integers(0, 4, 30)
+    whole = replace(out_of_order(values, days.tolist()), max_staleness_s=1e9)
+    assert not whole.in_order
+    entry = CALCULATORS.get(name)
+    params = {"window": 6} if name == "macro_zscore" else {"periods": 3}
+    bars = context(walk(24 * 13), {"o": whole})
+    found = entry.make(entry.params(series="o", **params), bars)
+    for t in range(0, len(bars), 5):
+        out = whole.available_at_s <= bars.closes_s[t]
+        known = replace(
+            whole, values=whole.values[out], value_date_s=whole.value_date_s[out],
+            available_at_s=np.zeros(int(out.sum()), np.int64), max_staleness_s=1e12,
+        )  # fmt: skip
+        alone = entry.make(entry.params(series="o", **params), replace(bars, series={"o": known}))
+        np.testing.assert_array_equal(found[t], alone[t], err_msg=str(t))
+
+
+def test_values_in_order_take_the_short_way_with_the_same_bits() -> None:
+    """Where two values come out together, their order in the file is theirs."""
+    same = out_of_order([1.0, 2.0, 4.0], [1, 3, 3])
+    assert same.in_order
+    np.testing.assert_array_equal(same.as_of(same.values, at(2.9, 3)), [1, 4])
+    late = out_of_order([1.0, 2.0, 4.0, 7.0], [1, 2, 3, 2.5])
+    twice = late.rolled(lambda v: 2.0 * v, 1, at(1, 2, 2.5, 3))
+    np.testing.assert_array_equal(twice, [2, 4, 14, 14])
+
+
+def test_the_age_counts_from_the_publication_of_the_value_itself() -> None:
+    series = out_of_order([1.0, 2.0], [9, 2])
+    np.testing.assert_array_equal(series.as_of(series.values, at(7, 7.1, 9)), [2, np.nan, np.nan])

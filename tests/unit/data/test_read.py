@@ -10,7 +10,7 @@ import pytest
 
 from data_cases import GOOD_ROWS, csv_file, read, walk
 from truefill.core.errors import DataError
-from truefill.data.read import SAMPLE_FOLDER
+from truefill.data.table import SAMPLE_FOLDER
 
 FIRST, SECOND = datetime(2020, 1, 2, 13, tzinfo=UTC), datetime(2020, 1, 2, 14, tzinfo=UTC)
 

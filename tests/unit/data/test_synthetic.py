@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from truefill.config.schema import MarketConfig, SyntheticConfig
-from truefill.data import defects
+from truefill.data.defects import ROW, Findings
+from truefill.data.defects.interval import check_interval
+from truefill.data.defects.order import check_order
+from truefill.data.defects.prices import check_prices
+from truefill.data.defects.whole import Market, check_symbols
 from truefill.data.planted import PlantedRule, best_net_log_profit
+from truefill.data.sessions import session_of
 from truefill.data.synthetic import synthetic_bars
 
 
@@ -20,10 +25,13 @@ def market(kind: str = "planted_signal", **options: object) -> SyntheticConfig:
 @pytest.mark.parametrize("kind", ["random_walk", "planted_signal"])
 def test_bars_pass_every_defect_check_and_open_where_the_last_closed(kind: str) -> None:
     table = synthetic_bars(market(kind, bars=3_000, symbols=2), 300.0)
-    numbered = table.with_row_index(defects.ROW, offset=1)
-    defects.check_order(numbered, "synthetic")
-    defects.check_prices(numbered, "synthetic")
-    defects.check_interval(numbered, 300.0, "synthetic")
+    numbered = table.with_row_index(ROW, offset=1)
+    found = Findings(file="synthetic")
+    check_order(numbered, 300.0, found)
+    check_prices(numbered, found)
+    check_interval(numbered, 300.0, found)
+    check_symbols(numbered, 300.0, Market(session_of(None)), found)
+    assert found.found == []
     for part in table.partition_by("symbol"):
         assert (part["open"][1:] == part["close"][:-1]).all()
     assert table["symbol"].unique().sort().to_list() == ["SYN1", "SYN2"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from env_cases import config_of, environment, split_of
+from env_cases import config_of, environment, split_of, with_windows
 from truefill.core.errors import ConfigError, DataError
 from truefill.data.split import SplitArrays
 from truefill.env.market_bars import market_bars
@@ -106,37 +106,52 @@ def test_a_bar_without_volume_is_refused_only_where_it_counts() -> None:
         columns_of(quiet, on)  # stops trade there too
 
 
-@pytest.mark.parametrize(
-    ("window", "bars"),
-    [
-        ({"start": "02:00", "end": "04:00"}, [2, 3]),
-        ({"start": "02:30", "end": "03:00"}, []),
-        ({"start": "21:00", "end": "23:00", "timezone": "America/New_York"}, [2, 3]),
-        ({"start": "21:00", "end": "23:00", "timezone": "America/New_York", "days": ["tue"]},
-         [2, 3]),
-        ({"start": "21:00", "end": "23:00", "timezone": "America/New_York", "days": ["wed"]}, []),
-        ({"start": "23:00", "end": "02:00", "days": ["tue"]}, [0, 1]),
-    ],
-)  # fmt: skip
-def test_no_trade_windows_are_days_and_times_in_their_timezone(
-    window: dict[str, Any], bars: list[int]
-) -> None:
-    """2020-01-01 00:00 UTC, the first bar, is a Wednesday; Tuesday 19:00 in New York."""
-    state = columns_of(SPLIT, {"market.no_trade": [window]}).column("state")
-    assert np.flatnonzero(state[:, 0] == BarState.NO_TRADE).tolist() == bars
-    assert np.flatnonzero(state[:, 0] == BarState.TRADABLE).size == 9 - len(bars)
+WINDOW = {"market.no_trade": [{"start": "02:00", "end": "04:00"}]}
+
+
+def test_a_closed_bar_takes_no_trades() -> None:
+    closed = with_windows(SPLIT, config_of(WINDOW))
+    state = columns_of(closed, WINDOW).column("state")
+    assert np.flatnonzero(state[:, 0] == BarState.NO_TRADE).tolist() == [2, 3]
+    assert np.flatnonzero(state[:, 0] == BarState.TRADABLE).size == 7
+
+
+def test_each_symbol_is_closed_by_itself() -> None:
+    closed = np.zeros((9, 2), bool)
+    closed[4:6, 1] = True
+    split = replace(with_windows(SPLIT, config_of(WINDOW)), closed=closed)
+    state = columns_of(split, WINDOW).column("state")
+    assert np.argwhere(state == BarState.NO_TRADE).tolist() == [[4, 1], [5, 1]]
+
+
+def test_bars_of_other_windows_than_the_configs_are_refused() -> None:
+    closed = with_windows(SPLIT, config_of(WINDOW))
+    other = {"market.no_trade": [{"start": "02:00", "end": "05:00"}]}
+    for split, keys in ((SPLIT, WINDOW), (closed, {}), (closed, other)):
+        with pytest.raises(ConfigError, match="no_trade differs from the windows") as caught:
+            columns_of(split, keys)
+        assert caught.value.where == "market.no_trade"
 
 
 def test_windows_that_leave_nothing_are_refused() -> None:
+    keys = {"market.no_trade": [{"start": "00:00", "end": "00:00"}]}
+    split = with_windows(SPLIT, config_of(keys))
     with pytest.raises(ConfigError, match="every bar of train starts inside"):
-        columns_of(SPLIT, {"market.no_trade": [{"start": "00:00", "end": "00:00"}]})
+        columns_of(split, keys)
+    present = np.ones((9, 2), bool)
+    present[3] = False
+    few = replace(with_windows(SPLIT, config_of(WINDOW)), present=present, closed=present)
+    with pytest.raises(ConfigError, match="every bar of train starts inside"):
+        columns_of(few, WINDOW)
 
 
 def test_states_of_bars_masked_over_last_over_no_trade() -> None:
-    masks = {name: np.zeros((9, 2), bool) for name in ("present", "last", "no_trade")}
+    names = ("present", "last", "no_trade", "closed")
+    masks = {name: np.zeros((9, 2), bool) for name in names}
     masks["present"][:7] = True
     masks["last"][6] = True
-    masks["no_trade"][5:] = True
+    masks["no_trade"][5] = True
+    masks["closed"][6:] = True
     state = np.asarray(columns_of(replace(SPLIT, **masks), {}).column("state"))[:, 0]
     assert state[4:].tolist() == [
         BarState.TRADABLE, BarState.NO_TRADE, BarState.LAST, BarState.MASKED, BarState.MASKED,

@@ -108,6 +108,7 @@ class Always:
         return jnp.ones((1, values.shape[1]), jnp.int32)
 
 
+@pytest.mark.slow
 def test_a_backtest_is_the_sum_of_accounts_that_trade_alone() -> None:
     split = split_with_gaps()
     config = config_of(KEYS)

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from env_cases import NO_COSTS, config_of, random_split, split_of
+from env_cases import NO_COSTS, config_of, random_split, split_of, with_windows
 from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace, replay_orders
@@ -147,4 +147,5 @@ def busy(seed: int, bars: int = 400) -> SplitArrays:
         "finer_low": np.stack([middle, base.low], axis=2),
     }  # fmt: skip
     volume = np.where(present, rng.uniform(50.0, 500.0, shape), 0.0)
-    return replace(base, volume=volume, present=present, last=last, extra=extra)
+    split = replace(base, volume=volume, present=present, last=last, extra=extra)
+    return with_windows(split, config_of(EVERYTHING))

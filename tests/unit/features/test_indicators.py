@@ -1,4 +1,4 @@
-"""Indicators against published numbers and slow, obvious code."""
+"""Indicators of system 000 against published numbers and slow, obvious code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_cases import context, series_of, walk
+from indicator_cases import bars_of, indicator
 from truefill.features.macro import (
     MacroChangeParams,
     MacroZscoreParams,
@@ -14,10 +15,10 @@ from truefill.features.macro import (
     macro_zscore,
     spread_zscore,
 )
+from truefill.features.momentum import UnsettledRsi
 from truefill.features.price import LogReturnParams, log_return
 from truefill.features.rolling import rolling_deviation, rolling_zscore
-from truefill.features.trend import RsiParams, TrendZParams, rsi, trend_z, wilder_rsi
-from truefill.features.volatility import VolatilityParams, volatility_pct, wilder_atr
+from truefill.features.volatility import UnsettledAtr
 
 # The classic example of 33 closes (StockCharts, "cs-rsi"): first RSI(14) 70.53.
 CLOSES = np.array([
@@ -30,6 +31,10 @@ PUBLISHED = [
     70.53, 66.32, 66.55, 69.41, 66.36, 57.97, 62.93, 63.26, 56.06, 62.38, 54.71, 50.42, 39.99,
     41.46, 41.87, 45.46, 37.30, 33.08, 37.77,
 ]  # fmt: skip
+
+
+def wilder_rsi(close: np.ndarray, period: int) -> np.ndarray:
+    return UnsettledRsi(period).push(bars_of(close))
 
 
 def test_rsi_matches_the_published_example() -> None:
@@ -49,7 +54,7 @@ def test_rsi_at_its_limits() -> None:
 def test_rsi_calculator_waits_until_its_seed_is_forgotten() -> None:
     """Two histories that share only recent bars agree to 1e-4 of an index point from there on."""
     bars = walk(300)
-    whole = rsi(RsiParams(period=9), context(bars))
+    whole = indicator("rsi", context(bars), period=9)
     first = int(np.argmax(~np.isnan(whole)))
     assert first == 9 + 118  # (8/9)^118 < 1e-6
     late = wilder_rsi(bars["close"].to_numpy()[100:], 9)
@@ -61,7 +66,8 @@ def test_atr_by_hand() -> None:
     close = np.array([9.0, 11.0, 10.5, 14.5])
     # true ranges: 10 - 8; 12 - 9; 11 - 10; 15 - 10.5
     expected = [np.nan, 2.5, (2.5 + 1.0) / 2, (1.75 + 4.5) / 2]
-    np.testing.assert_allclose(wilder_atr(high, low, close, 2), expected)
+    bars = bars_of(close, high=high, low=low)
+    np.testing.assert_allclose(UnsettledAtr(2).push(bars), expected)
 
 
 @pytest.mark.parametrize("periods", [1, 7])
@@ -104,16 +110,16 @@ def test_rolling_does_not_drift_after_a_huge_value() -> None:
 def test_volatility_is_the_sample_deviation_annualized_on_request() -> None:
     bars = walk(60)
     returns = np.diff(np.log(bars["close"].to_numpy()))
-    plain = volatility_pct(VolatilityParams(window=14), context(bars))
-    yearly = volatility_pct(VolatilityParams(window=14, bars_per_year=100.0), context(bars))
+    plain = indicator("volatility_pct", context(bars), window=14)
+    yearly = indicator("volatility_pct", context(bars), window=14, bars_per_year=100.0)
     assert np.isnan(plain[:14]).all() and plain[14] == pytest.approx(returns[:14].std(ddof=1))
     np.testing.assert_allclose(yearly[14:], plain[14:] * 10.0)
 
 
 def test_trend_z_is_clipped() -> None:
     bars = walk(60).with_columns(close=np.r_[np.full(59, 100.0), 200.0])
-    assert trend_z(TrendZParams(window=50, clip=3.0), context(bars))[-1] == 3.0
-    assert trend_z(TrendZParams(window=50, clip=9.0), context(bars))[-1] == pytest.approx(
+    assert indicator("trend_z", context(bars), window=50, clip=3.0)[-1] == 3.0
+    assert indicator("trend_z", context(bars), window=50, clip=9.0)[-1] == pytest.approx(
         49 / 50**0.5
     )
 

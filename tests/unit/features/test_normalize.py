@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_cases import FEATURES, START_S, config_of, parquet_bars, walk
+from data_cases import FEATURES, HOUR, JUMPS, START_S, config_of, parquet_bars, walk
 from truefill.config.schema import FeatureConfig
 from truefill.core.errors import ArtifactError, ConfigError
 from truefill.features.build import build_dataset
@@ -18,7 +18,7 @@ from truefill.features.normalize import apply, fit, specify
 
 
 def spec_of(**options: Any) -> Any:
-    return specify(FeatureConfig(name="f", calculator="log_return", **options))
+    return specify(FeatureConfig(name="f", calculator="log_return", **options), HOUR)
 
 
 def test_pre_clip_then_zscore_then_clip() -> None:
@@ -41,7 +41,7 @@ def test_minmax_maps_the_stated_range_whatever_train_holds() -> None:
 @pytest.mark.parametrize("normalizer", ["zscore", "minmax"])
 def test_a_normalized_feature_takes_no_normalizer(calculator: str, normalizer: str) -> None:
     with pytest.raises(ConfigError, match="already normalized"):
-        specify(FeatureConfig(name="f", calculator=calculator, normalizer=normalizer))
+        specify(FeatureConfig(name="f", calculator=calculator, normalizer=normalizer), HOUR)
 
 
 def test_a_column_that_was_zscored_before_is_refused(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_later_rows_never_move_the_statistics(tmp_path: Path) -> None:
     wild = table.with_columns(
         pl.when(later).then(pl.col(p) ** 2).otherwise(p).alias(p) for p in prices
     )
-    one = build_dataset(config_of({"bars": [parquet_bars(tmp_path, table, "a.parquet")]}))
-    two = build_dataset(config_of({"bars": [parquet_bars(tmp_path, wild, "b.parquet")]}))
+    a, b = parquet_bars(tmp_path, table, "a.parquet"), parquet_bars(tmp_path, wild, "b.parquet")
+    one, two = (build_dataset(config_of({"bars": [bars], "defects": JUMPS})) for bars in (a, b))
     assert one.norm_stats == two.norm_stats
     assert one.tables["train"].equals(two.tables["train"])
     assert not one.tables["validation"].equals(two.tables["validation"])

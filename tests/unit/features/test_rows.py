@@ -11,6 +11,7 @@ import pytest
 
 from data_cases import (
     FEATURES,
+    JUMPS,
     RETURN,
     ROW_ENDS,
     config_of,
@@ -95,7 +96,7 @@ def test_what_a_stale_bar_carries_comes_from_before_it_even_across_a_split(tmp_p
     moved = walk(480).with_columns(
         pl.when(after).then(pl.col(k) * 1.5).otherwise(k).alias(k) for k in prices
     )
-    data["bars"] = [parquet_bars(tmp_path, moved)]
+    data |= {"bars": [parquet_bars(tmp_path, moved)], "defects": JUMPS}
     other = build_dataset(config_of(data, features))
     assert other.tables["train"].equals(train)
     assert other.tables["validation"][: gap.height].equals(validation[: gap.height])

@@ -56,6 +56,7 @@ def assert_same_bits(got: Any, wanted: Any, t: int) -> None:
         assert np.array_equal(np.asarray(ours), np.asarray(theirs)), t
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [FULL, BARE], ids=["all rules", "bare"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_bars_that_arrive_one_by_one_give_the_bits_of_a_replay(

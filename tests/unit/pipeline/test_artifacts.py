@@ -17,7 +17,7 @@ from truefill.config.load import parse_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError, ConfigError
 from truefill.core.fingerprint import sha256_file
-from truefill.data import read
+from truefill.data import table
 from truefill.pipeline import artifacts
 from truefill.pipeline.artifacts import CODE, Manifest, code_hash, stage_key
 from truefill.pipeline.folder import input_hashes, run_identity
@@ -117,12 +117,12 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 ALL = set(CODE)
-AFTER_TRAINING = {"select", "validate", "test", "verdict"}
+AFTER_TRAINING = {"select", "validate", "test", "verdict", "audit"}
 DECIDES = {
     "core/fingerprint.py": ALL,
     "config/schema.py": ALL,
     "data/read.py": ALL,
-    "features/trend.py": {"dataset"},
+    "features/trend.py": {"dataset", "audit"},
     "market/rules.py": ALL - {"dataset"},
     "env/rewards.py": ALL - {"dataset"},
     "agents/ppo.py": ALL - {"dataset"},
@@ -131,8 +131,8 @@ DECIDES = {
     "evaluation/metrics.py": AFTER_TRAINING,
     "pipeline/assess.py": AFTER_TRAINING,
     "pipeline/ledger.py": AFTER_TRAINING,
-    "report/page.py": {"verdict"},
-    "cli/app.py": set(),
+    "report/page.py": {"verdict", "audit"},
+    "cli/app.py": {"audit"},
 }
 
 
@@ -200,6 +200,8 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"data__synthetic__seed": 9}, {"dataset", *ASSESSED}),
     ({"features__0__params": {"periods": 2}}, {"dataset", *ASSESSED}),
     ({"market__atr_stops": {"period": 5}}, {"dataset", "train", *ASSESSED}),
+    ({"market__no_trade": [{"start": "17:00", "end": "18:00"}]}, {"dataset", "train", *ASSESSED}),
+    ({"data__seasonality": {"fit": ["spread"]}}, {"dataset", *ASSESSED}),
     ({"evaluation__random_draws": 9}, ASSESSED),
     ({"gates__min_return": 0.1}, ASSESSED),
     ({"training__seeds": [1, 2, 3, 4]}, ASSESSED),
@@ -277,21 +279,22 @@ def test_every_setting_is_in_the_identity() -> None:
 
 def test_a_sample_counts_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = bars_config("sample:eurusd_1h")
-    shipped = read.SAMPLE_FOLDER / "eurusd_1h.csv"
+    shipped = table.SAMPLE_FOLDER / "eurusd_1h.csv"
     assert input_hashes(config) == {"bars.0": sha256_file(shipped)}
     changed = tmp_path / shipped.name
     changed.write_bytes(shipped.read_bytes().replace(b"1", b"2", 1))
-    monkeypatch.setattr(read, "SAMPLE_FOLDER", tmp_path)
+    monkeypatch.setattr(table, "SAMPLE_FOLDER", tmp_path)
     assert input_hashes(config) == {"bars.0": sha256_file(changed)}
     assert sha256_file(changed) != sha256_file(shipped)
 
 
-@pytest.mark.parametrize("kind", ["series", "events", "exchange_rates", "finer_bars"])
+@pytest.mark.parametrize("kind", ["series", "releases", "events", "exchange_rates", "finer_bars"])
 def test_every_file_is_an_input_whose_change_builds_the_dataset_again(
     tmp_path: Path, kind: str
 ) -> None:
     entries: dict[str, Any] = {
         "series": {"columns": {"v": "cpi"}, "publication_lag": "1d"},
+        "releases": {"known_ahead": "7d"},
         "events": {"kind": "funding", "symbol": "X", "column": "rate"},
         "exchange_rates": {"symbols": ["X"]},
         "finer_bars": {"symbol": "X"},

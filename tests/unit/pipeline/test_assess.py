@@ -245,6 +245,8 @@ def test_rows_that_cannot_be_traded_are_no_evidence() -> None:
     no_trade = np.array([[False, False], [False, False], [True, False]])
     split = replace(split_of(np.full((3, 2), 100.0), present=present), no_trade=no_trade)
     assert stages._tradable_rows(split) == 4
+    closed = np.array([[True, False], [False, True], [True, False]])
+    assert stages._tradable_rows(replace(split, closed=closed)) == 3
 
 
 @pytest.mark.parametrize(

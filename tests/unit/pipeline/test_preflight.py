@@ -110,7 +110,7 @@ def test_a_missing_events_file_is_named(tmp_path: Path) -> None:
 
 def given(monkeypatch: pytest.MonkeyPatch, made: build.BuiltDataset) -> None:
     """The preflight sees this dataset."""
-    monkeypatch.setattr(build, "build_dataset", lambda _: made)
+    monkeypatch.setattr(build, "build", lambda *_: made)
 
 
 def test_a_warning_of_the_data_passes_and_is_said(
@@ -124,10 +124,13 @@ def test_a_warning_of_the_data_passes_and_is_said(
     require(checks)
 
 
-def test_rows_without_trading_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("flag", ["no_trade", "closed"])
+def test_rows_without_trading_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
     config = config_with(gates__min_rows={"train": 1_000})
     made = build.build_dataset(config)
-    closed = made.tables["train"].with_columns(no_trade=pl.int_range(pl.len()) >= 999)
+    closed = made.tables["train"].with_columns((pl.int_range(pl.len()) >= 999).alias(flag))
     given(monkeypatch, replace(made, tables={**made.tables, "train": closed}))
     (failed,) = failures(config, tmp_path / "runs")
     assert failed.name == "rows train"

@@ -208,6 +208,11 @@ def _lineage(bars: int, opened: bool) -> dict[str, Any]:
         "splits": {n: {"start": f"{s}T00:00:00+00:00", "end": f"{e}T00:00:00+00:00"}
                    for n, (s, e) in SPLIT_DATES.items()},
         "symbols": ["USDCOP"],
+        "no_trade": {"rules_sha256": "", "windows": [], "together": {
+            "bars": {"train": 0, "validation": 0}, "share": {"train": 0.0, "validation": 0.0},
+            "first": None, "last": None}},
+        "seasonality": None,
+        "joined": {"series": [], "releases": []},
         "interval_s": 300.0,
         "dead_features": [],
         "warnings": [],

@@ -13,7 +13,7 @@ from unit.report.fabricate import fabricate
 
 SECTIONS = (
     "verdict", "key", "why", "equity", "trades", "baselines", "seeds", "gates", "costs",
-    "learning", "data", "config",
+    "learning", "data", "leaks", "config",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""The leak certificate: change the future, build again, and see whether the past moved."""

@@ -1,0 +1,92 @@
+"""Features: what is known at a bar's close keeps its bytes whatever follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from truefill.audit.case import Case
+from truefill.audit.cuts import every_cut, targeted_cuts
+from truefill.audit.evidence import Timed, refused
+from truefill.audit.mutations import FINITE, MUTATIONS, closes_s
+from truefill.audit.registry import Tally, audit, sweep
+from truefill.data.inputs import Inputs
+from truefill.features.base import Context
+from truefill.features.contract import FeatureSpec
+
+AFTER = 60
+"""Bars after a targeted cut that its slice of the real data holds."""
+WHOLE_CUTS = 2
+"""Split borders at which the whole history is computed again."""
+
+
+def calculators(case: Case) -> Callable[[Inputs], list[Timed]]:
+    """Each feature of each symbol straight from its calculator, which nothing refuses."""
+
+    def values(spec: FeatureSpec, bars: Context) -> Timed:
+        name = f"{spec.name} ({bars.symbol})"
+        try:
+            return Timed(name, bars.closes_s, case.chain.calculate(spec, bars))
+        except (ValueError, ArithmeticError):  # of numbers that are none
+            return refused(name)
+
+    def produce(inputs: Inputs) -> list[Timed]:
+        with np.errstate(all="ignore"):
+            return [values(s, bars) for bars in case.contexts(inputs) for s in case.specs]
+
+    return produce
+
+
+def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
+    """Each feature of each symbol as the dataset stage computes it, with ATR and return."""
+
+    def produce(inputs: Inputs) -> list[Timed]:
+        found = case.raw(inputs)
+        closes = closes_s(found.table, case.bar_interval_s)
+        symbols = found.table["symbol"].to_numpy()
+        out = []
+        for symbol in np.unique(symbols):
+            own = symbols == symbol
+            columns = {s.name: found.values[own, i] for i, s in enumerate(case.specs)}
+            for name in ("atr", "raw_log_return"):
+                columns[name] = found.table[name].to_numpy()[own]
+            columns["warming"] = found.warming[own]
+            out += [Timed(f"{name} ({symbol})", closes[own], c) for name, c in columns.items()]
+        return out
+
+    return produce
+
+
+@audit(
+    "features/canary",
+    stage="features",
+    proves="on a short series cut at every bar, no feature at or before the cut moves, whatever "
+    "becomes of all that follows",
+)
+def canary(case: Case, tally: Tally) -> None:
+    cuts = every_cut(case, case.canary, case.warmup_bars)
+    sweep(tally, case.canary, calculators(case), cuts, MUTATIONS, case.interval_s)
+
+
+@audit(
+    "features/real data",
+    stage="features",
+    proves="the same around gaps, ends of days, publications and split borders of the real data",
+)
+def real(case: Case, tally: Tally) -> None:
+    for cuts in targeted_cuts(case).values():
+        for cut in cuts:
+            inputs = case.window(cut, case.warmup_bars + 20, AFTER)
+            sweep(tally, inputs, calculators(case), [cut], MUTATIONS, case.interval_s)
+
+
+@audit(
+    "features/whole history",
+    stage="features",
+    proves="the same on the whole history, through the dataset stage's own code, at split borders",
+)
+def whole(case: Case, tally: Tally) -> None:
+    borders = targeted_cuts(case).get("split borders", [])[: 1 if case.quick else WHOLE_CUTS]
+    hows = FINITE[:1] if case.quick else ("random", "dropped", "extra")
+    sweep(tally, case.inputs, raw(case), borders, hows, case.interval_s)

@@ -1,0 +1,172 @@
+"""Training: weights follow from train, the choice among them from train and validation.
+
+Learned stages are cut at the borders of the splits only, and with the same number of rows, so that
+nothing is compiled twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+
+from truefill.audit.case import Case
+from truefill.audit.chain import Trained
+from truefill.audit.evidence import Timed, fact
+from truefill.audit.mutations import FINITE
+from truefill.audit.play import Probe
+from truefill.audit.registry import Tally, audit
+from truefill.config.load import parse_config
+from truefill.config.schema import Config
+from truefill.core.errors import TruefillError
+from truefill.features.build import BuiltDataset
+
+SEEDS = (1, 2)
+SAME_ROWS = ("random", "reversed", "frozen")
+"""Mutations that leave every row in its place."""
+UPDATES = 4
+PPO = {"num_envs": 32, "num_steps": 16, "minibatch": 256, "block": 32, "epochs": 2}
+HIDDEN = 8
+EPISODE_BARS = 48
+
+
+def short(config: Config) -> Config:
+    """The config with a training of a few updates on a small network."""
+    tree = config.model_dump(mode="json")
+    rollout = PPO["num_envs"] * PPO["num_steps"]
+    tree["agent"]["ppo"].update(PPO)
+    tree["agent"]["network"]["hidden"] = [HIDDEN for _ in tree["agent"]["network"]["hidden"]]
+    tree["env"]["episode_bars"] = min(EPISODE_BARS, config.env.episode_bars)
+    tree["training"].update(
+        seeds=list(SEEDS),
+        total_steps=UPDATES * rollout,
+        eval_every_steps=rollout,
+        checkpoint_every_steps=UPDATES * rollout,
+        eval_episodes=2,
+        patience=None,  # so that the final weights follow from train alone
+    )
+    tree["evaluation"]["min_positive_seeds"] = 1
+    return parse_config(tree, where="audit")
+
+
+@lru_cache(maxsize=16)
+def _trained(case: Case, cut_s: int | None, how: str) -> dict[int, Trained] | TruefillError:
+    """A short training of every seed on the changed data, or why they were refused."""
+    built = built_of(case, cut_s, how)
+    if isinstance(built, TruefillError):
+        return built
+    config = short(case.small.config)
+    return {
+        seed: case.chain.train(config, built, case.chain, seed, Path(mkdtemp(dir=case.scratch)))
+        for seed in SEEDS
+    }
+
+
+def built_of(case: Case, cut_s: int | None, how: str) -> BuiltDataset | TruefillError:
+    """The small dataset, as it is where there is no cut."""
+    return case.small.built if cut_s is None else case.variant(cut_s, how)
+
+
+def changes(case: Case) -> Iterator[tuple[int, str]]:
+    """(cut, mutation): at the end of train, then of validation."""
+    ends = case.small_ends
+    count = 1 if case.quick else None
+    for how in SAME_ROWS[:count]:
+        yield ends["train"], how
+    for how in FINITE[:count]:
+        yield ends["validation"], how
+
+
+def weights(case: Case, trained: dict[int, Trained]) -> list[Timed]:
+    """Hashes of what the trainings wrote."""
+    ends = case.small_ends
+    out = []
+    for seed, one in trained.items():
+        for name, sha256 in one.files.items():
+            of_train = name in ("final.safetensors", "updates.parquet")
+            known = ends["train" if of_train else "validation"]
+            out.append(fact(f"seed {seed}: {name}", known, sha256))
+    return out
+
+
+@audit(
+    "training/weights",
+    stage="trained weights",
+    proves="a short training gives the same bits when all that follows train changes, and its best "
+    "network when all that follows validation does",
+)
+def check_weights(case: Case, tally: Tally) -> None:
+    plan = list(changes(case))
+    tally.plan(len(plan))
+    first = _trained(case, None, "")
+    assert not isinstance(first, TruefillError)
+    for cut, how in plan:
+        trained = _trained(case, cut, how)
+        if isinstance(trained, TruefillError):
+            tally.refuse(how, trained)
+        else:
+            tally.compare(cut, how, weights(case, first), weights(case, trained))
+
+
+@audit(
+    "training/selection",
+    stage="selection",
+    proves="scores on validation and the seed that they choose do not move with the rows of test",
+)
+def check_selection(case: Case, tally: Tally) -> None:
+    end = case.small_ends["validation"]
+    plan = [how for cut, how in changes(case) if cut == end]
+    tally.plan(len(plan))
+
+    def chosen(built: BuiltDataset, trained: dict[int, Trained]) -> list[Timed]:
+        scores = {str(seed): one.score for seed, one in trained.items()}
+        return [
+            fact("scores", end, scores),
+            fact("chosen seed", end, case.chain.select(built, trained)),
+        ]
+
+    first = _trained(case, None, "")
+    assert not isinstance(first, TruefillError)
+    before = chosen(case.small.built, first)
+    for how in plan:
+        built, trained = built_of(case, end, how), _trained(case, end, how)
+        if isinstance(trained, TruefillError):
+            tally.refuse(how, trained)
+        elif not isinstance(built, TruefillError):
+            tally.compare(end, how, before, chosen(built, trained))
+
+
+@audit(
+    "training/validation results",
+    stage="validation",
+    proves="the backtest on validation is byte-identical whatever the rows of test are",
+)
+def check_validation(case: Case, tally: Tally) -> None:
+    end = case.small_ends["validation"]
+    plan = [how for cut, how in changes(case) if cut == end]
+    tally.plan(len(plan))
+    first = _trained(case, None, "")
+    assert not isinstance(first, TruefillError)
+    network = first[SEEDS[0]].network
+    config = short(case.small.config)
+
+    def results(built: BuiltDataset) -> list[Timed]:
+        policy = Probe(network, built.contract.sha256)
+        trace = case.chain.validate(config, built, case.chain, policy)
+        known = np.full(len(trace.equity), end, np.int64)
+        rows = np.asarray([str(row) for row in trace.trades.rows()], dtype=object)
+        return [
+            *(Timed(n, known, getattr(trace, n)) for n in ("equity", "weights", "cost")),
+            Timed("closed trades", np.full(len(rows), end, np.int64), rows),
+        ]
+
+    before = results(case.small.built)
+    for how in plan:
+        built = built_of(case, end, how)
+        if isinstance(built, TruefillError):
+            tally.refuse(how, built)
+        else:
+            tally.compare(end, how, before, results(built))

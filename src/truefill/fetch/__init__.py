@@ -1,0 +1,1 @@
+"""Import: bars and side series from elsewhere into hashed, append-only snapshots."""

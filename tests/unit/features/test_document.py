@@ -1,0 +1,34 @@
+"""docs/features.md tells what the registry holds, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from truefill.features.document import calculator_tables
+from truefill.features.registry import CALCULATORS
+
+PAGE = Path(__file__).parents[3] / "docs/features.md"
+
+
+def test_the_page_has_the_tables_of_the_registry() -> None:
+    page = PAGE.read_text()
+    begin, end = "<!-- calculators -->\n", "\n<!-- /calculators -->"
+    assert page.count(begin) == page.count(end) == 1
+    written = page.split(begin)[1].split(end)[0]
+    assert written == calculator_tables(), "run the command at the top of the page's tables"
+
+
+def test_every_calculator_of_the_package_has_its_row() -> None:
+    tables = calculator_tables()
+    mine = [e for e in CALCULATORS if e.params.__module__.startswith("truefill.")]
+    missing = [entry.name for entry in mine if f"\n| `{entry.name}`" not in tables]
+    assert len(mine) > 80 and missing == []
+
+
+def test_every_indicator_of_the_four_systems_names_a_calculator() -> None:
+    section = PAGE.read_text().split("## Where the four systems' indicators are")[1].split("## ")[0]
+    rows = [line for line in section.split("\n") if line.startswith("| 00")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[3])}
+    assert len(rows) == 14 and {row[2:5] for row in rows} == {"000", "001", "002", "003"}
+    assert len(named) > 40 and named <= {entry.name for entry in CALCULATORS}
