@@ -59,9 +59,10 @@ bench-rivals-setup: ## make .venv-rivals with the other libraries that bench mea
 	@.venv-rivals/bin/python -m pip install --quiet --disable-pip-version-check \
 		--require-virtualenv -r requirements.lock -r benchmarks/requirements-rivals.txt
 
-docs: setup ## write docs/config.md from the schema
+docs: setup ## write docs/config.md and the tables of docs/features.md from the code
 	$(BIN)/python -m truefill schema --markdown > docs/config.md.partial
 	@mv docs/config.md.partial docs/config.md
+	$(BIN)/python -m truefill.features.document docs/features.md
 
 lock: ## write requirements.lock again (needs uv)
 	@{ sed -n '/^#/p' requirements.lock; \

@@ -1,9 +1,14 @@
-"""The table of all calculators in ``docs/features.md``, written from the registry."""
+"""The tables of all calculators in ``docs/features.md``, written from the registry:
+
+python -m truefill.features.document docs/features.md
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +16,8 @@ from truefill.core.registry import Entry
 from truefill.features.base import WHOLE_HISTORY, Calculator, fact
 from truefill.features.registry import CALCULATORS, FAMILIES
 
+MARKS = ("<!-- calculators -->\n", "\n<!-- /calculators -->")
+"""The page's tables stand between these."""
 _HEAD = (
     "| calculator | what it is | parameters | unit | warm-up | source |\n|---|---|---|---|---|---|"
 )
@@ -74,3 +81,14 @@ def _warmup(entry: Entry[Calculator]) -> str:
     if entry.facts["lookback"](defaults) == WHOLE_HISTORY:
         return f"{bars}, counts from the first bar"
     return f"{bars} at least" if entry.facts["irregular"] else bars
+
+
+def write_tables(page: Path) -> None:
+    """Put the tables of today's registry between the marks of ``page``."""
+    begin, end = MARKS
+    before, rest = page.read_text().split(begin)
+    page.write_text(before + begin + calculator_tables() + end + rest.split(end)[1])
+
+
+if __name__ == "__main__":
+    write_tables(Path(sys.argv[1]))

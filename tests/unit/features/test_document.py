@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from truefill.features.document import calculator_tables
+from truefill.features.document import MARKS, calculator_tables, write_tables
 from truefill.features.registry import CALCULATORS
 
 PAGE = Path(__file__).parents[3] / "docs/features.md"
@@ -13,10 +13,17 @@ PAGE = Path(__file__).parents[3] / "docs/features.md"
 
 def test_the_page_has_the_tables_of_the_registry() -> None:
     page = PAGE.read_text()
-    begin, end = "<!-- calculators -->\n", "\n<!-- /calculators -->"
+    begin, end = MARKS
     assert page.count(begin) == page.count(end) == 1
     written = page.split(begin)[1].split(end)[0]
-    assert written == calculator_tables(), "run the command at the top of the page's tables"
+    assert written == calculator_tables(), "make docs writes them"
+
+
+def test_the_tables_are_written_in_place(tmp_path: Path) -> None:
+    page = tmp_path / "features.md"
+    page.write_text(f"before\n{MARKS[0]}old{MARKS[1]}\nafter\n")
+    write_tables(page)
+    assert page.read_text() == f"before\n{MARKS[0]}{calculator_tables()}{MARKS[1]}\nafter\n"
 
 
 def test_every_calculator_of_the_package_has_its_row() -> None:
