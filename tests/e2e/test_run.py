@@ -97,6 +97,7 @@ def test_until_validate_never_opens_test(finished: Path, tmp_path: Path) -> None
     assert not (run_folder(tmp_path / "runs") / "backtest/test").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_validation_gate_keeps_test_sealed(finished: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, gates={**TREE["gates"], "min_return": 1e6})
     done = truefill(config, tmp_path / "runs")

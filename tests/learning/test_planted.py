@@ -169,7 +169,7 @@ def test_noise_is_not_significant(seed: int, free: bool, tmp_path: Path) -> None
 GAMMA = 0.9
 
 
-@pytest.mark.parametrize("bootstraps", [True, False])
+@pytest.mark.parametrize("bootstraps", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstraps: bool) -> None:
     """Rollouts of real episodes that are all cut off after 8 bars, their reward replaced by 1. The
     critic is fitted to advantage + value, as in training. Bootstrapped at truncation it learns 10;

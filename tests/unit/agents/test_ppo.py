@@ -265,10 +265,15 @@ def test_the_loss_by_its_formula() -> None:
     ("kind", "shared"),
     [
         ("score", True),
-        ("target_weight", False),
         ("hold_buy_sell_close", False),
-        ("nine_actions", True),
-        ("portfolio_weights", True),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("target_weight", False),
+                ("nine_actions", True),
+                ("portfolio_weights", True),
+            )
+        ),
     ],
 )
 def test_gaussian_masked_and_separate_policies_learn_without_error(kind: str, shared: bool) -> None:

@@ -122,7 +122,7 @@ def test_reset_opens_fresh_accounts_marked_at_their_bar() -> None:
         assert not np.asarray(zero).any()
 
 
-@pytest.mark.parametrize("lag", [1, 2, 3])
+@pytest.mark.parametrize("lag", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_auto_reset_returns_the_fresh_state_and_keeps_the_final_one(lag: int) -> None:
     """Accounts 0 and 2 are near the end of the data, account 1 is not."""
     keys = {**BOTH_SIDES, "market.decision_lag": lag, "env.reward.interval_bars": 3,

@@ -124,7 +124,7 @@ def test_a_soft_market_is_refused(call: str) -> None:
         calls[call](melted)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_with_everything_on_the_columns_of_a_trace_are_where_the_cash_went(seed: int) -> None:
     split, rng = busy(seed), np.random.default_rng(seed + 100)
     env = make_environment(config_of(EVERYTHING), split, "backtest", routes=True)

@@ -48,7 +48,9 @@ def test_bits_do_not_depend_on_the_place_in_the_batch(shape: Shape) -> None:
         assert np.array_equal(values[:, order], moved[name]), name
 
 
-@pytest.mark.parametrize("shape", [BARE, FULL], ids=["bare", "all rules"])
+@pytest.mark.parametrize(
+    "shape", [BARE, pytest.param(FULL, marks=pytest.mark.slow)], ids=["bare", "all rules"]
+)
 def test_one_account_step_by_step_scanned_and_in_a_batch_has_the_same_bits(shape: Shape) -> None:
     case = wild(3, shape)
     batch = engine_record(case)
