@@ -44,9 +44,9 @@ FEATURES: dict[str, tuple[str, dict[str, Any]]] = {
     "adx": ("adx", {"period": 14}),
     "parkinson": ("parkinson", {"window": 60}),
     "yang_zhang": ("yang_zhang", {"window": 60}),
-    "volume": ("volume_ratio", {"window": 60}),
+    "volume_rel": ("volume_ratio", {"window": 60}),
     "drawdown": ("drawdown", {"window": 240}),
-    "skew": ("rolling_skew", {"window": 60}),
+    "skew": ("realized_skew", {"window": 60}),
     "vol": ("volatility_pct", {"window": 60}),
 }
 SHARES = (0, 70, 85, 100)

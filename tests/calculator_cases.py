@@ -28,6 +28,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "macro_zscore": {"series": "a", "window": 8},
     "macro_pct_change": {"series": "a", "periods": 2},
     "spread_zscore": {"a": "a", "b": "b", "window": 8},
+    "spread_change": {"a": "a", "b": "b", "periods": 2},
     "series_value": {"series": "a"},
     "series_change": {"series": "a", "periods": 2},
     "series_below": {"series": "a", "threshold": 52.0},

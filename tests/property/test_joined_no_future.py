@@ -21,8 +21,8 @@ from truefill.data.releases import Releases
 from truefill.features.registry import CALCULATORS
 
 BARS, VALUES = 150, 40
-OF_SERIES = ["macro_zscore", "macro_pct_change", "spread_zscore", "series_value", "series_change",
-             "series_below", "series_age_hours"]  # fmt: skip
+OF_SERIES = ["macro_zscore", "macro_pct_change", "spread_zscore", "spread_change", "series_value",
+             "series_change", "series_below", "series_age_hours"]  # fmt: skip
 OF_EVENTS = ["hours_since_event", "hours_to_event", "event_impact", "event_surprise",
              "recent_high_impact"]  # fmt: skip
 HISTORY = walk(BARS)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from truefill.audit.chain import Chain, Specs
-from truefill.audit.mutations import mutate
+from truefill.audit.mutations import GOING, closes_s, differs, mutate
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
 from truefill.core.errors import TruefillError, UsageError
@@ -55,7 +55,7 @@ class Case:
         """Of the bars that are read, and changed."""
         self.bar_interval_s = float(config.data.bar_interval)
         """Of the dataset's bars."""
-        self._variants: dict[tuple[int, str], BuiltDataset | TruefillError] = {}
+        self._variants: dict[tuple[int, str], BuiltDataset | TruefillError | None] = {}
 
     @cached_property
     def specs(self) -> Specs:
@@ -153,16 +153,39 @@ class Case:
         config = self.config
         return Small(config, self.inputs, self.build(config, self.inputs))
 
-    def variant(self, cut_s: int, how: str) -> BuiltDataset | TruefillError:
-        """The small dataset with all that follows the cut changed, or why that was refused."""
+    def changed(self, inputs: Inputs, cut_s: int, how: str) -> Inputs:
+        """``inputs`` with all that follows the cut changed.
+
+        Resampled bars are closed once a later bar shows that their time has passed; so where rows
+        go, the last one stays, or the data would be those of a moment before the cut.
+        """
+        new = mutate(inputs, cut_s, how, self.interval_s)
+        if self.config.data.resample is None or how not in GOING:
+            return new
+        table = inputs.bars.table
+        late = pl.Series(closes_s(table, self.interval_s) > cut_s)
+        last = table.filter(late).group_by("symbol", maintain_order=True).tail(1)
+        rows = pl.concat([new.bars.table, last.select(new.bars.table.columns)])
+        rows = rows.unique(["symbol", "timestamp"]).sort("symbol", "timestamp")
+        return replace(new, bars=replace(new.bars, table=rows))
+
+    def variant(self, cut_s: int, how: str) -> BuiltDataset | TruefillError | None:
+        """The small dataset with all that follows the cut changed, or why that was refused; None
+        where the change is none."""
         key = (cut_s, how)
         if key not in self._variants:
-            changed = mutate(self.small.inputs, cut_s, how, self.interval_s)
+            changed = self.changed(self.small.inputs, cut_s, how)
             try:
-                self._variants[key] = self.build(self.small.config, changed)
+                same = not differs(self.small.inputs, changed)
+                self._variants[key] = None if same else self.build(self.small.config, changed)
             except TruefillError as error:
                 self._variants[key] = error
         return self._variants[key]
+
+    def reaches(self, built: BuiltDataset) -> bool:
+        """Whether a changed small dataset holds any other rows than the real one."""
+        mine = self.small.built.tables
+        return any(not table.equals(mine[name]) for name, table in built.tables.items())
 
     def _small(self, bars: int) -> Small:
         inputs = self.window(self.complete_s, self.warmup_bars + 5, bars)

@@ -20,11 +20,13 @@ TAKEN_AS_KNOWN = (
     "that a symbol is delisted, and on which bar, where the config declares it",
     "when funding, dividends and splits are paid (not how much)",
     "scheduled times of economic events, as far ahead as the config says",
+    "files of closed intervals",
 )
 """What the system may know ahead, because the world does."""
 NOT_SEEN = (
     "whether a source was revised after it was published",
     "whether a column that the user gives was really known at its bar's close",
+    "on what a file of seasonality multipliers was fitted",
     "what people chose after having looked at the data",
 )
 

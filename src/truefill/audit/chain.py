@@ -23,6 +23,7 @@ from truefill.core.files import read_json
 from truefill.core.fingerprint import sha256_file
 from truefill.data.inputs import Inputs
 from truefill.data.resample import session_bars
+from truefill.data.seasonality import with_seasons
 from truefill.data.sessions import Session, session_of
 from truefill.data.split import SplitArrays, to_arrays
 from truefill.env import episodes
@@ -32,7 +33,14 @@ from truefill.evaluation.backtest import backtest
 from truefill.evaluation.policy import Policy
 from truefill.evaluation.trace import Trace
 from truefill.features.base import Context, Floats
-from truefill.features.build import BuiltDataset, build, raw_features, read_for, specify_all
+from truefill.features.build import (
+    BuiltDataset,
+    build,
+    extra_columns,
+    raw_features,
+    read_for,
+    specify_all,
+)
 from truefill.features.compute import RawFeatures, contexts_of
 from truefill.features.contract import FeatureSpec
 from truefill.features.registry import CALCULATORS
@@ -71,7 +79,7 @@ def contexts(config: Config, inputs: Inputs) -> list[Context]:
     """What calculators are given, a symbol each."""
     data = config.data
     return contexts_of(
-        in_session(config, inputs),
+        with_seasons(data.seasonality, in_session(config, inputs), extra_columns(specify(config))),
         session_of(data.session, data.bar_interval),
         data.bar_interval,
         inputs.series,

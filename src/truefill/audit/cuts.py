@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from truefill.audit.case import Case, ends_s
 from truefill.audit.mutations import AVAILABLE, closes_s
@@ -38,12 +39,17 @@ def targeted_cuts(case: Case) -> dict[str, list[int]]:
     """Risky moments of the whole data, by kind."""
     count = EACH_QUICK if case.quick else EACH
     table = case.inputs.bars.table
+    inside = case.session_starts + round(case.bar_interval_s)
+    ends = np.flatnonzero(np.diff(inside) > GAP_BARS * case.bar_interval_s)
     closes = np.unique(closes_s(table, case.interval_s))
     gaps = np.flatnonzero(np.diff(closes) > GAP_BARS * case.interval_s)
     days = np.flatnonzero(np.diff(closes // 86_400) != 0)
     kinds = {
         "before a gap": closes[gaps],
         "after a gap": closes[gaps + 1],
+        "last bar of a session": inside[ends],
+        "first bar of a session": inside[ends + 1],
+        "rows without a number": _without_number(table, case.interval_s),
         "end of a UTC day": closes[days],
         "inside a UTC day": closes[np.minimum(days + 2, len(closes) - 1)],
         "publications": _publications(case.inputs, closes),
@@ -81,12 +87,22 @@ def _closes(case: Case, inputs: Inputs) -> Ints:
 def _publications(inputs: Inputs, closes: Ints) -> Ints:
     """The last bar close before each publication of a slow series, and the first one after it."""
     found = [getattr(series, AVAILABLE) for series in inputs.series.values()]
+    found += [calendar.time_s + round(calendar.actual_lag_s) for calendar in inputs.releases]
     if not found:
         return np.zeros(0, np.int64)
     moments = np.unique(np.concatenate(found))
     at = np.searchsorted(closes, moments)
     at = at[(at > 0) & (at < len(closes) - 1)]
     return np.unique(np.concatenate([closes[at - 1], closes[at]]))
+
+
+def _without_number(table: pl.DataFrame, interval_s: float) -> Ints:
+    """The closes of bars that lack a number: null, NaN or infinite in any column."""
+    numbers = [pl.col(name) for name, kind in table.schema.items() if kind.is_float()]
+    if not numbers:
+        return np.zeros(0, np.int64)
+    whole = pl.all_horizontal(column.is_finite().fill_null(value=False) for column in numbers)
+    return np.unique(closes_s(table.filter(~whole), interval_s))
 
 
 def some(moments: Iterable[int], count: int) -> list[int]:

@@ -36,6 +36,8 @@ class Timed:
     def __post_init__(self) -> None:
         if len(self.known_s) != len(self.values):
             raise ValueError(f"{self.item}: {len(self.known_s)} moments, {len(self.values)} values")
+        if bool((np.diff(self.known_s) < 0).any()):
+            raise ValueError(f"{self.item}: its moments go back in time")
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,12 @@ def first_moved(before: Timed, after: Timed, cut_s: int) -> Moved | None:
 
 
 def moved(before: Sequence[Timed], after: Sequence[Timed], cut_s: int) -> Iterable[Moved]:
-    """The first moved row of every item; an item that one side lacks is compared with no rows."""
-    later = {timed.item: timed for timed in after}
-    for timed in before:
+    """The first moved row of every item; an item that one side lacks is compared with no rows.
+
+    Raises ``ValueError`` for two items of one name: one would hide the other.
+    """
+    later = _by_item(after)
+    for timed in _by_item(before).values():
         if later.get(timed.item, timed).refused:
             del later[timed.item]
             continue
@@ -95,6 +100,25 @@ def moved(before: Sequence[Timed], after: Sequence[Timed], cut_s: int) -> Iterab
         found = first_moved(_nothing(timed), timed, cut_s)
         if found:
             yield found
+
+
+def differ(before: Sequence[Timed], after: Sequence[Timed]) -> bool:
+    """Whether anything differs at all, whenever it is known."""
+    later = _by_item(after)
+    for timed in before:
+        other = later.get(timed.item, _nothing(timed))
+        if len(other.values) != len(timed.values) or not bool(
+            ((timed.known_s == other.known_s) & _same(timed.values, other.values)).all()
+        ):
+            return True
+    return len(later) != len(before)
+
+
+def _by_item(evidence: Sequence[Timed]) -> dict[str, Timed]:
+    named = {timed.item: timed for timed in evidence}
+    if len(named) != len(evidence):
+        raise ValueError("two items of evidence have one name")
+    return named
 
 
 def count_known(evidence: Sequence[Timed], cut_s: int) -> int:

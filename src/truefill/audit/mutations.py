@@ -22,6 +22,7 @@ from truefill.data.releases import Releases
 FINITE = ("random", "reversed", "frozen", "dropped", "ended", "extra")
 """random: other prices; reversed: the later values in reverse order; frozen: the last known values
 over and over; dropped: half of the later rows gone; ended: all of them; extra: further rows."""
+GOING = ("dropped", "ended")
 NOT_FINITE = ("nan", "inf")
 MUTATIONS = (*FINITE, *NOT_FINITE)
 AVAILABLE = "available_at_s"
@@ -64,6 +65,22 @@ def _any(value: Any, cut_s: int, how: str, interval_s: float, rng: Rng) -> Any:
     raise TypeError(f"the auditor knows no moments of a {type(value).__name__} among the inputs")
 
 
+def differs(one: Any, other: Any) -> bool:
+    """Whether a change of inputs (or of a part of them) changed anything: where nothing follows a
+    cut, or one row is reversed, it did not, and then proves nothing."""
+    if isinstance(one, pl.DataFrame):
+        return not bool(one.equals(other, null_equal=True))
+    if isinstance(one, np.ndarray):
+        return bool(one.dtype != other.dtype or one.tobytes() != other.tobytes())
+    if isinstance(one, Mapping):
+        return one.keys() != other.keys() or any(differs(one[k], other[k]) for k in one)
+    if isinstance(one, tuple):
+        return len(one) != len(other) or any(map(differs, one, other))
+    if is_dataclass(one):
+        return any(differs(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    return bool(one != other)
+
+
 def closes_s(table: pl.DataFrame, interval_s: float) -> npt.NDArray[np.int64]:
     """i64[n]: the moment at which each bar of a table is known whole."""
     starts = table["timestamp"].dt.epoch("s").to_numpy().astype(np.int64)
@@ -82,7 +99,7 @@ def mutate_bars(
         return _with_more_bars(table, late, cut_s, interval_s, rng)
     if not late.any():
         return table
-    if how in ("dropped", "ended"):
+    if how in GOING:
         return table.filter(pl.Series(~_gone(late, how, rng)))
     names = [name for name, kind in table.schema.items() if kind.is_numeric()]
     parts = []
@@ -203,7 +220,7 @@ def _rows(
     """New arrays: ``values`` says whose numbers may change, ``rows`` which may go or be joined."""
     if how == "extra":
         return _with_more_values(arrays, rows, rng)
-    if how in ("dropped", "ended"):
+    if how in GOING:
         if not rows.any():
             return {}
         kept = ~_gone(rows, how, rng)

@@ -30,7 +30,9 @@ from truefill.env.setup import Environment, pools
 from truefill.market.types import Array
 
 BARS = 120
-"""Bars of the split that is played."""
+"""Bars of the split that are played, at least."""
+DECISIONS = 10
+"""Decisions that fall on them, at least."""
 GAINS = (5.0, 100.0)
 """Weights of a fresh network are multiplied by one of these, or its actions would hardly differ."""
 SEEDS = 3

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from truefill.data.split import PRICES, SplitArrays
 
-ROW_MUTATIONS = ("random", "crash", "reversed", "masked", "nan")
+ROW_MUTATIONS = ("random", "crash", "reversed", "masked", "nan", "inf")
 """random: everything differs; crash: prices a tenth; reversed: the later rows in reverse order;
-masked: no bars; nan: features are no numbers (prices that are none the market refuses)."""
+masked: no bars; nan, inf: features are no numbers (prices that are none the market refuses)."""
+NO_NUMBER = {"nan": np.nan, "inf": np.inf}
 _WICK = 0.01
 
 
@@ -39,6 +40,13 @@ def changed_after(split: SplitArrays, t: int, how: str) -> SplitArrays:
     return replace(out, periods_per_year=2.0 * split.periods_per_year)
 
 
+def rows_differ(one: SplitArrays, other: SplitArrays) -> bool:
+    """Whether any array of two splits of one length differs."""
+    pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)]
+    pairs += [(array, other.extra[name]) for name, array in one.extra.items()]
+    return any(a.tobytes() != b.tobytes() for a, b in pairs if isinstance(a, np.ndarray))
+
+
 def _late(
     name: str, rows: npt.NDArray[Any], how: str, rng: np.random.Generator, interval_s: float
 ) -> npt.NDArray[Any]:
@@ -50,8 +58,8 @@ def _late(
             return np.zeros_like(rows) if name == "present" else rows
         flips = rng.random(rows.shape) < (0.3 if how == "random" else 0.0)
         return np.where(flips, ~rows, rows)
-    if how == "nan":
-        return np.full_like(rows, np.nan) if name == "features" else rows
+    if how in NO_NUMBER:
+        return np.full_like(rows, NO_NUMBER[how]) if name == "features" else rows
     if how == "reversed":
         return rows[::-1].copy()
     if how == "crash" and name in PRICES:

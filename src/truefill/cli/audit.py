@@ -79,7 +79,7 @@ def _print(result: AuditResult) -> None:
 
 
 def _remark(check: dict[str, Any]) -> str:
-    refused = ", ".join(f"{name} {n}x" for name, n in check["refused"].items())
+    refused = ", ".join(f"{name} {n}" for name, n in check["refused"].items())
     parts = [*check["notes"], *([f"refused: {refused}"] if refused else [])]
     return "; ".join(parts)
 
@@ -88,7 +88,7 @@ def _summary(made: dict[str, Any]) -> str:
     if made["passed"]:
         kind = "no leak found (quick: fewer cuts)" if made["quick"] else "no leak found"
     elif made["leaks"]:
-        kind = f"{made['leaks']} leaks found"
+        kind = "1 leak found" if made["leaks"] == 1 else f"{made['leaks']} leaks found"
     else:
         kind = "not proven: a check came to no result"
     return (

@@ -84,7 +84,8 @@ class Registry(Generic[T]):
         try:
             return entry.params(**params)
         except ValidationError as error:
-            first = error.errors()[0]
+            # An unknown key is often a misspelt one, and then why another one is missing.
+            first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
             key = ".".join(str(part) for part in first["loc"])
             hint = ""
             if first["type"] == "extra_forbidden":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from truefill.data.defects import NUMBERS, close_only
 from truefill.data.sums import mean_and_std
 
 SECONDS_PER_YEAR = 365.25 * 86_400.0
+_THREADS = 2
+"""Each has a sorted copy of a column in memory."""
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -55,10 +58,10 @@ def describe(table: pl.DataFrame, features: Sequence[str]) -> dict[str, Any]:
             "zero_volume_bars": int((part["volume"] == 0.0).sum()),
             "no_trade_bars": int(part["no_trade"].sum()),
         }
-    return {
-        "symbols": symbols,
-        "columns": {name: _distribution(fresh[name]) for name in ("raw_log_return", *features)},
-    }
+    names = ("raw_log_return", *features)
+    with ThreadPoolExecutor(_THREADS) as pool:  # sorting lets others work
+        found = list(pool.map(_distribution, [fresh[name] for name in names]))
+    return {"symbols": symbols, "columns": dict(zip(names, found, strict=True))}
 
 
 def _distribution(column: pl.Series) -> dict[str, float]:

@@ -37,11 +37,13 @@ Ints = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class ClosedTimes:
     """``closed`` [n] bool; ``inputs``: files of intervals; ``facts`` for lineage: of each entry of
-    ``market.no_trade``, and of all together, the bars it closes in each split before test."""
+    ``market.no_trade``, and of all together, the bars it closes in each split before test;
+    ``warnings``: windows that close none of those."""
 
     closed: Bools
     inputs: list[InputFile]
     facts: dict[str, Any]
+    warnings: list[str]
 
 
 def rules_id(rules: Sequence[NoTrade]) -> str:
@@ -78,7 +80,7 @@ def closed_times(
         DataError: a file or a column is not what a rule needs.
     """
     seconds = bars["timestamp"].dt.epoch("s").to_numpy().astype(np.int64)
-    closed, inputs, facts = np.zeros(bars.height, np.bool_), [], []
+    closed, inputs, facts, warnings = np.zeros(bars.height, np.bool_), [], [], []
     for i, rule in enumerate(rules):
         own, files, more = _apply(rule, i, events, bars, seconds, splits["train"])
         closed |= own
@@ -86,11 +88,15 @@ def closed_times(
         told = {"kind": rule.kind, **_figures(own, splits, bars), **more}
         if isinstance(rule, VolatilityGuard):
             told |= _runs(own, splits, bars)
+        elif not any(told["bars"].values()):
+            warnings.append(
+                f"market.no_trade.{i} ({rule.kind}) closes no bar of {' and '.join(splits)}: "
+                "a bar is inside a window when it starts there"
+            )
         facts.append(told)
     total = _figures(closed, splits, bars)
-    return ClosedTimes(
-        closed, inputs, {"rules_sha256": rules_id(rules), "windows": facts, "together": total}
-    )
+    known = {"rules_sha256": rules_id(rules), "windows": facts, "together": total}
+    return ClosedTimes(closed, inputs, known, warnings)
 
 
 def _apply(

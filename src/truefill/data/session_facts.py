@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from truefill.data.exchange import exchange, holidays_of
+from truefill.data.exchange import exchange, holidays_of, schedule
 from truefill.data.sessions import Session, session_ends, session_time
 
 NAMED = 5
@@ -32,13 +32,19 @@ def calendar_facts(
     when = session_time(session, seconds)
     ended = session_ends(session, seconds, np.ones((len(seconds), 1), np.bool_))[:, 0]
     open_ended = _without_end(bars, when.day, ended)
+    absent = _absent(name, bars, when.day)
     facts = {
         "name": name,
         "exchange_calendars": exchange(name).version,
         "sessions": len(np.unique(when.day)),
         "sessions_without_last_bar": len(open_ended),
+        "sessions_without_bars": len(absent),
     }
     warnings = _on_holidays(session, name, read)
+    if absent:
+        warnings.append(
+            f"no_bars: {len(absent)} sessions of {name} have no bar at all ({_some(absent)})"
+        )
     if open_ended:
         warnings.append(
             f"no_last_bar: {len(open_ended)} sessions of {name} have no bar at their close "
@@ -53,6 +59,21 @@ def _without_end(bars: pl.DataFrame, day: npt.NDArray[np.int64], ended: Any) -> 
     found = table.group_by("symbol", "day").agg(pl.col("ended").any()).sort("symbol", "day")
     inner = found.filter(pl.col("day") < pl.col("day").max().over("symbol"), ~pl.col("ended"))
     return [f"{symbol} {_date(int(d))}" for symbol, d, _ in inner.iter_rows()]
+
+
+def _absent(name: str, bars: pl.DataFrame, day: npt.NDArray[np.int64]) -> list[str]:
+    """Sessions between a symbol's first and last bar on which it has none."""
+    listed = schedule(name, _seconds(bars)).day
+    found = []
+    for (symbol,), own in (
+        bars.select("symbol")
+        .with_columns(day=pl.Series(day))
+        .group_by("symbol", maintain_order=True)
+    ):
+        there = own["day"].unique().sort().to_numpy()
+        due = listed[(listed >= there[0]) & (listed <= there[-1])]
+        found += [f"{symbol} {_date(int(d))}" for d in np.setdiff1d(due, there)]
+    return found
 
 
 def _on_holidays(session: Session, name: str, read: pl.DataFrame) -> list[str]:

@@ -32,7 +32,12 @@ def resolve(path: Path) -> Path:
             )
         return SAMPLE_FOLDER / f"{name}.csv"
     if not path.is_file() and not is_snapshot(path):
-        refuse("missing_file", "the file does not exist", file=str(path), do="check data.*.path")
+        refuse(
+            "missing_file",
+            "the file does not exist",
+            file=str(path),
+            do="check its path in the config",
+        )
     return path
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import polars as pl
 
+from truefill.data.date_order import in_order
 from truefill.data.defects import ROW, Findings, refuse
 
 Unit = Literal["auto", "iso", "s", "ms"]
@@ -22,7 +23,6 @@ _LARGEST = {"s": 1e11, "ms": 1e14, "us": 1e17, "ns": 1e20}
 _EARLIEST_AUTO_S = 315_532_800  # 1980-01-01: smaller numbers are hardly epoch seconds
 _SECONDS_AS_MILLIS = 2_592_000  # 1970-01-31
 _LATEST_S = 7_258_118_400  # 2200-01-01
-_SLASHED = r"^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})"
 _OFFSET = r"(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _ISO = r"^\d{4}-\d{2}-\d{2}(?:[Tt ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
 _NAIVE = _ISO + ")?$"
@@ -55,7 +55,7 @@ def to_utc(
     if isinstance(stamps.dtype, pl.Datetime):
         utc = _from_datetime(table, column, stamps, timezone, file)
     elif stamps.dtype == pl.String and not _is_epoch_text(stamps, unit):
-        stamps = _in_order(table, column, stamps, found)
+        stamps = in_order(table, column, stamps, found)
         utc = _from_text(table, column, stamps, timezone, file)
     elif stamps.dtype.is_numeric() or stamps.dtype == pl.String:
         utc = _from_epoch(table, column, stamps, unit, file)
@@ -85,7 +85,8 @@ def _unreadable(
 
 
 def _require_years(table: pl.DataFrame, column: str, utc: pl.Series, file: str) -> None:
-    """Rule ``wrong_time_unit``: all of it within weeks of 1970, or beyond any data.
+    """Rule ``wrong_time_unit``: all of it within weeks of 1970, or beyond any data; where only part
+    of it lies there, and nothing between then and 1980, ``mixed_time_units``.
 
     Seconds of 1990 to 2030 read as milliseconds are days of January 1970.
     """
@@ -96,9 +97,14 @@ def _require_years(table: pl.DataFrame, column: str, utc: pl.Series, file: str) 
     if int(first) >= 0 and int(last) < _SECONDS_AS_MILLIS:  # type: ignore[arg-type]
         _refuse_rows("wrong_time_unit", table, column, seconds >= 0,
                      f"{utc[0]}: all stamps lie in January 1970", file)  # fmt: skip
+    early = (seconds >= 0) & (seconds < _SECONDS_AS_MILLIS)
+    if early.any() and not ((seconds < _EARLIEST_AUTO_S) & ~early).any():
+        _refuse_rows("mixed_time_units", table, column, early,
+                     f"{utc.filter(early)[0]} among stamps of later years", file)  # fmt: skip
     late = seconds > _LATEST_S
     if late.any():
-        _refuse_rows("wrong_time_unit", table, column, late, f"{utc.filter(late)[0]}", file)
+        year = utc.filter(late).dt.year()[0]  # years beyond 9999 are no Python datetimes
+        _refuse_rows("wrong_time_unit", table, column, late, f"it lies in the year {year}", file)
 
 
 def _from_datetime(
@@ -187,9 +193,9 @@ def _unit_of(number: float) -> str:
 def _from_text(
     table: pl.DataFrame, column: str, stamps: pl.Series, timezone: str, file: str
 ) -> pl.Series:
-    plain = _from_plain_utc(stamps)
+    plain = _plain(stamps)
     if plain is not None:
-        return plain
+        return localize(table, column, plain[0], "UTC" if plain[1] else timezone, file)
     aware = stamps.str.contains(_AWARE)
     _not_iso(table, column, ~aware & ~stamps.str.contains(_NAIVE), stamps, file)
     if aware.any() and not aware.all():
@@ -214,46 +220,19 @@ def _from_text(
     return utc - _offsets(stamps)
 
 
-def _from_plain_utc(stamps: pl.Series) -> pl.Series | None:
-    """The instants where all are written alike, to the second and in UTC; nothing otherwise."""
+def _plain(stamps: pl.Series) -> tuple[pl.Series, bool] | None:
+    """Naive datetimes, and whether they are UTC, where all stamps are written alike: to the second,
+    without an offset or in UTC; nothing otherwise."""
     first = str(stamps[0])
-    end = next((mark for mark in ("Z", "+00:00") if first.endswith(mark)), None)
-    if end is None or len(first) - len(end) != 19 or first[10] not in "T ":
+    end = next((mark for mark in ("Z", "+00:00") if first.endswith(mark)), "")
+    if len(first) - len(end) != 19 or first[10] not in "T ":
         return None
     if not bool(((stamps.str.len_bytes() == len(first)) & stamps.str.ends_with(end)).all()):
         return None
     naive = stamps.str.head(19).str.to_datetime(
         f"%Y-%m-%d{first[10]}%H:%M:%S", time_unit="us", strict=False
     )
-    return None if naive.null_count() else naive.dt.replace_time_zone("UTC")
-
-
-def _in_order(table: pl.DataFrame, column: str, stamps: pl.Series, found: Findings) -> pl.Series:
-    """Dates with the day or the month first as ISO text, where the policy says which comes first.
-
-    Rules ``day_first_dates`` and ``month_first_dates``: a number above 12 tells the two apart;
-    where none is, it may be either, and it is the first.
-    """
-    slashed = stamps.str.contains(_SLASHED)
-    if not slashed.any():
-        return stamps
-    first = stamps.str.extract(_SLASHED, 1).cast(pl.Int64)
-    second = stamps.str.extract(_SLASHED, 2).cast(pl.Int64)
-    month_first = bool((second > 12).any()) and not bool((first > 12).any())
-    for rule in ("day_first_dates", "month_first_dates"):
-        if found.severity(rule) == "repair":
-            month_first = rule == "month_first_dates"
-    rule = "month_first_dates" if month_first else "day_first_dates"
-    rows = table.filter(slashed)[ROW]
-    what = f"{stamps.filter(slashed)[0]!r} is written with the {rule.split('_')[0]} first"
-    if found.severity(rule) == "error":
-        refuse(rule, what, file=found.file, row=rows[0], column=column, others=len(rows) - 1)
-    found.add(rule, what, row=rows[0], column=column, others=len(rows) - 1)
-    month, day = ("${1}", "${2}") if month_first else ("${2}", "${1}")
-    padded = stamps.str.replace(r"^(\d)([/.-])", "0${1}${2}").str.replace(
-        r"^(\d{2}[/.-])(\d)([/.-])", "${1}0${2}${3}"
-    )
-    return padded.str.replace(_SLASHED, "${3}-" + month + "-" + day)
+    return None if naive.null_count() else (naive, end != "")
 
 
 def _offsets(stamps: pl.Series) -> pl.Series:

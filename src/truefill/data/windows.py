@@ -16,7 +16,7 @@ from truefill.config.data import SessionConfig
 from truefill.config.no_trade import FundingWindow, IntervalWindow, Window
 from truefill.config.sources import EventsFile
 from truefill.core.fingerprint import sha256_file
-from truefill.data.defects import ROW, more, refuse, require_columns
+from truefill.data.defects import ROW, more, refuse
 from truefill.data.read import InputFile, read_event_rows
 from truefill.data.sessions import Session, session_of, session_time
 from truefill.data.table import resolve
@@ -100,7 +100,12 @@ def _read_intervals(window: IntervalWindow) -> tuple[pl.DataFrame, InputFile]:
             table = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         refuse("unreadable_file", f"{error}".split("\n")[0], file=file)
-    require_columns(table.columns, _COLUMNS, file)
+    missing = [name for name in _COLUMNS if name not in table.columns]
+    if missing:
+        refuse(
+            "missing_columns", f"no column {', '.join(missing)}; it has {', '.join(table.columns)}",
+            file=file, do="name the columns start and end",
+        )  # fmt: skip
     if not table.height:
         refuse("empty_file", "the file has no rows", file=file)
     table = table.select(_COLUMNS).with_row_index(ROW, offset=1)

@@ -12,7 +12,7 @@ from pydantic import Field
 from truefill.core.registry import Params
 from truefill.features.base import WHOLE_HISTORY, Context, Floats, Running, calculator
 from truefill.features.filters import Lag, Sum, Total
-from truefill.features.parts import quotient, typical_price
+from truefill.features.parts import masked, quotient, typical_price
 from truefill.features.state import Stateful
 
 
@@ -158,7 +158,7 @@ class Mfi(Running):
         price = typical_price(bars)
         change = price - self.before.push(price)
         flow = price * bars.volume
-        known = np.where(np.isnan(change), np.nan, 0.0)
-        rise = self.rise.push(known + np.where(change > 0.0, flow, 0.0))
-        fall = self.fall.push(known + np.where(change < 0.0, flow, 0.0))
+        known = 0.0 * change
+        rise = self.rise.push(known + masked(flow, change > 0.0))
+        fall = self.fall.push(known + masked(flow, change < 0.0))
         return 100.0 * quotient(rise, rise + fall, 0.5)

@@ -35,7 +35,7 @@ from truefill.features.compute import RawFeatures, compute
 from truefill.features.contract import FeatureContract, FeatureSpec, level_warnings
 from truefill.features.normalize import NormStats
 from truefill.features.outside import outside_facts
-from truefill.features.plugins import load_plugins
+from truefill.features.plugins import load_plugins, require_named
 from truefill.features.registry import CALCULATORS
 from truefill.features.rows import INDEX, SOURCE, RowCounts, split_rows, together
 
@@ -85,6 +85,7 @@ def specify_all(config: Config) -> tuple[FeatureSpec, ...]:
     """Every configured feature, resolved; refuses what no data could ever satisfy."""
     load_plugins(config.plugins)
     interval_s = config.data.bar_interval
+    require_named(config.plugins, config.features)
     specs = tuple(normalize.specify(feature, interval_s) for feature in config.features)
     _require_room(config, specs)
     _require_fixed_stops(config)
@@ -168,6 +169,7 @@ def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> Built
             *(f.text for f in findings if f.severity == "warn"),
             *warnings,
             *market.warnings,
+            *closed.warnings,
             *level_warnings(specs),
         ],
         "test_sha256": split_sha256.pop("test"),

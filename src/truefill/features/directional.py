@@ -8,7 +8,7 @@ from pydantic import Field
 from truefill.core.registry import Params
 from truefill.features.base import Context, Floats, Running, calculator, wilder_settling
 from truefill.features.filters import Lag, Wilder
-from truefill.features.parts import Settled, quotient, settling
+from truefill.features.parts import Settled, masked, quotient, settling
 
 _SOURCE = "Wilder (1978), seeded with the simple mean"
 
@@ -45,14 +45,13 @@ class _Directional(Running):
         inputs = (bars.high, bars.low, bars.close)
         high, low, close = (lag.push(x) for lag, x in zip(self.bar, inputs, strict=True))
         up, down = bars.high - high, low - bars.low
-        unknown = np.isnan(close)
-        plus = np.where((up > down) & (up > 0.0), up, 0.0)
-        minus = np.where((down > up) & (down > 0.0), down, 0.0)
+        plus = masked(up, (up > down) & (up > 0.0))
+        minus = masked(down, (down > up) & (down > 0.0))
         true_range = np.maximum(bars.high, close) - np.minimum(bars.low, close)
         smooth = self.range.push(true_range)
         return (
-            100.0 * quotient(self.up.push(np.where(unknown, np.nan, plus)), smooth, 0.0),
-            100.0 * quotient(self.down.push(np.where(unknown, np.nan, minus)), smooth, 0.0),
+            100.0 * quotient(self.up.push(plus), smooth, 0.0),
+            100.0 * quotient(self.down.push(minus), smooth, 0.0),
         )
 
 

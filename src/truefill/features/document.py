@@ -43,11 +43,19 @@ def _row(entry: Entry[Calculator]) -> str:
         f"`{entry.name}`{'' if inner else _marks(entry)}",
         entry.summary,
         ", ".join(_parameters(entry)) or "none",
-        "its calculator's" if inner else fact(entry, "unit", _defaults(entry)),
-        "its calculator's, in longer bars" if inner else _warmup(entry),
-        entry.facts["source"],
+        *facts_of(entry).values(),
     ]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def facts_of(entry: Entry[Calculator]) -> dict[str, str]:
+    """Unit, warm-up of the default parameters, and source, in words."""
+    inner = entry.facts["timeframe"] is not None
+    return {
+        "unit": "its calculator's" if inner else fact(entry, "unit", _defaults(entry)),
+        "warmup": "its calculator's, in longer bars" if inner else _warmup(entry),
+        "source": entry.facts["source"],
+    }
 
 
 def _defaults(entry: Entry[Calculator]) -> Any:

@@ -5,32 +5,27 @@ filter is warm. Leading NaNs of the input mean "not started yet" and give NaN. P
 any portions, or from a restored state: the same bits.
 
 A window filter's result depends on the values of its window alone, wherever that lies: nothing
-drifts, and a NaN or infinity leaves with the window (in recursive filters it stays). Windows are
-put together of windows half as long, all of them at once, so that a value costs log2(window)
-steps; means and deviations are merged by the formulas of Chan, Golub and LeVeque (1979), in which
-constant values have a mean of exactly the value and a deviation of exactly 0. Against exact
-arithmetic: a relative error below 1e-12 for windows up to 5,000 values (tests).
+drifts, and a NaN or infinity leaves with the window (in recursive filters it stays). How windows
+are summed: :mod:`truefill.features.windows`. Against exact arithmetic: a relative error below 1e-12
+for windows up to 5,000 values (tests).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import fsum
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
+from truefill.features import windows
+from truefill.features.shared import shared
 from truefill.features.state import Stateful
 
 Floats = npt.NDArray[np.float64]
 
-Parts = tuple[Floats, ...]
-"""Statistics of windows, an array each."""
-Merge = Callable[[Parts, int, Parts, int], Parts]
-
-_PORTION, _LONG_PORTION = 1 << 13, 1 << 15
-"""Values worked on at a time: temporaries that stay in the cache; recursive filters have none."""
+_PORTION = 1 << 17
+"""Values worked on at a time: long enough for threads not to wait for each other's turns."""
 
 
 class Filter(Stateful):
@@ -41,8 +36,11 @@ class Filter(Stateful):
     def __init__(self) -> None:
         self.started = False
 
+    @shared
     def push(self, x: Floats) -> Floats:
-        """f64[n] of the next n values, NaN until warm."""
+        """f64[n] of the next n values, NaN until warm; not to be written to."""
+        if self.started and 0 < len(x) <= self.portion:
+            return self._next(x)
         out = np.full(len(x), np.nan)
         first = 0 if self.started else _first_number(x)
         self.started = first < len(x)
@@ -92,86 +90,18 @@ class _Window(Filter):
         raise NotImplementedError
 
 
-def _merged(values: Parts, window: int, merge: Merge) -> Parts:
-    """Statistics of every ``window`` neighbours, from those of single values.
-
-    ``merge(a, na, b, nb)`` gives those of ``na`` values followed by ``nb``. Element j of a result
-    is that of the values from j on.
-    """
-    halves, size = values, 1
-    found: Parts | None = values if window & 1 else None
-    done = window & 1
-    while 2 * size <= window:
-        count = len(halves[0]) - size
-        halves = merge(_from(halves, 0, count), size, _from(halves, size, count), size)
-        size *= 2
-        if window & size and found is not None:
-            count = len(halves[0]) - done
-            found = merge(_from(found, 0, count), done, _from(halves, done, count), size)
-        elif window & size:
-            found = halves
-        done += window & size
-    return values if found is None else found
-
-
-def _from(parts: Parts, start: int, count: int) -> Parts:
-    return tuple(part[start : start + count] for part in parts)
-
-
-def _sums(a: Parts, na: int, b: Parts, nb: int) -> Parts:
-    return (a[0] + b[0],)
-
-
-def _means(a: Parts, na: int, b: Parts, nb: int) -> Parts:
-    if na == nb:
-        mean = a[0] + b[0]
-        mean *= 0.5
-        return (mean,)
-    step = b[0] - a[0]
-    step *= nb / (na + nb)
-    step += a[0]
-    return (step,)
-
-
-def _squares(a: Parts, na: int, b: Parts, nb: int) -> Parts:
-    """Means, and sums of squared distances from them."""
-    step = b[0] - a[0]
-    squares = step * step
-    squares *= na * nb / (na + nb)
-    squares += a[1]
-    squares += b[1]
-    step *= nb / (na + nb)
-    step += a[0]
-    return step, squares
-
-
-def _cubes(a: Parts, na: int, b: Parts, nb: int) -> Parts:
-    """Means, and sums of squared and cubed distances from them."""
-    n = na + nb
-    step = b[0] - a[0]
-    cubes = (na / n) * b[1]
-    cubes -= (nb / n) * a[1]
-    cubes *= 3.0
-    if na != nb:
-        cubes += step * step * (na * nb * (na - nb) / (n * n))
-    cubes *= step
-    cubes += a[2]
-    cubes += b[2]
-    return *_squares(a, na, b, nb), cubes
-
-
 class Sum(_Window):
     """Sum of the last ``window`` values."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        return _merged((joined,), self.window, _sums)[0]
+        return windows.sums(joined, self.window)
 
 
 class Mean(_Window):
     """Mean of the last ``window`` values."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        return _merged((joined,), self.window, _means)[0]
+        return windows.means(joined, self.window)
 
 
 class Std(_Window):
@@ -182,8 +112,9 @@ class Std(_Window):
         self.ddof = ddof
 
     def _of_windows(self, joined: Floats) -> Floats:
-        squares = _merged((joined, 0.0 * joined), self.window, _squares)[1]
-        return np.sqrt(squares / (self.window - self.ddof))
+        squares = windows.squares(joined, self.window)
+        squares /= self.window - self.ddof
+        return np.sqrt(squares, out=squares)
 
 
 class Skew(_Window):
@@ -191,8 +122,9 @@ class Skew(_Window):
     where they are constant."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        none = 0.0 * joined
-        _, squares, cubes = _merged((joined, none, none), self.window, _cubes)
+        if self.window == 1:
+            return 0.0 * joined
+        squares, cubes = windows.squares_and_cubes(joined, self.window)
         flat = squares == 0.0
         squares = np.where(flat, 1.0, squares / self.window)
         return np.where(flat, 0.0, cubes / self.window / (squares * np.sqrt(squares)))
@@ -202,24 +134,14 @@ class Max(_Window):
     """Largest of the last ``window`` values."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        return _extreme(joined, self.window, np.maximum)
+        return windows.extremes(joined, self.window, np.maximum)
 
 
 class Min(_Window):
     """Smallest of the last ``window`` values."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        return _extreme(joined, self.window, np.minimum)
-
-
-def _extreme(joined: Floats, window: int, take: np.ufunc) -> Floats:
-    joined = joined + 0.0  # zero has one sign only
-    have = 1
-    while have < window:  # of windows twice as long, or as long as is needed: they may overlap
-        step = min(have, window - have)
-        joined = take(joined[step:], joined[:-step])
-        have += step
-    return joined
+        return windows.extremes(joined, self.window, np.minimum)
 
 
 class MeanDeviation(_Window):
@@ -227,7 +149,7 @@ class MeanDeviation(_Window):
     value."""
 
     def _of_windows(self, joined: Floats) -> Floats:
-        (mean,) = _merged((joined,), self.window, _means)
+        mean = windows.means(joined, self.window)
         total, step = np.zeros(len(mean)), np.empty(len(mean))
         for k in range(self.window):
             np.subtract(joined[k : k + len(mean)], mean, out=step)
@@ -237,8 +159,6 @@ class MeanDeviation(_Window):
 
 class Ema(Filter):
     """y = alpha x + (1 - alpha) y before; the first value is its own average."""
-
-    portion = _LONG_PORTION
 
     def __init__(self, alpha: float) -> None:
         super().__init__()
@@ -258,8 +178,6 @@ class Ema(Filter):
 class Wilder(Filter):
     """y = (y before x (period - 1) + x) / period, from the simple mean of the first ``period``
     values on."""
-
-    portion = _LONG_PORTION
 
     def __init__(self, period: int) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ a funding rate).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -118,6 +119,34 @@ def spread_zscore(p: SpreadParams, bars: Context) -> Floats:
     return joint.rolled(scores, p.window, bars.closes_s)
 
 
+class SpreadChangeParams(Params):
+    """Change of the difference of two slow series over some publications."""
+
+    a: str = Field(description="name of a series")
+    b: str = Field(description="name of the series subtracted from it")
+    periods: int = Field(1, ge=1, description="published pairs back")
+
+
+@calculator(
+    "spread_change", SpreadChangeParams, unit="the series' own",
+    source="a - b less a - b some publications ago, on the value dates both have",
+    crosses_session=True, values_needed=lambda p: p.periods + 1,
+)  # fmt: skip
+def spread_change(p: SpreadChangeParams, bars: Context) -> Floats:
+    """Difference to the a - b of ``periods`` dates earlier, visible once both are published."""
+    a = find_series(bars.series, p.a, where="spread_change")
+    b = find_series(bars.series, p.b, where="spread_change")
+    joint, _, _ = pair(a, b)
+    return joint.rolled(partial(_change, periods=p.periods), p.periods + 1, bars.closes_s)
+
+
+def _change(values: Floats, periods: int) -> Floats:
+    """Difference to the value ``periods`` earlier, NaN where there is none."""
+    out = np.full(len(values), np.nan)
+    out[periods:] = values[periods:] - values[:-periods]
+    return out
+
+
 class SeriesParams(Params):
     """One slow series."""
 
@@ -160,13 +189,7 @@ def series_change(p: SeriesChangeParams, bars: Context) -> Floats:
     """Difference to the value published ``periods`` values earlier (for a rate or an index that may
     be 0; ``macro_pct_change`` is the relative one)."""
     series = find_series(bars.series, p.series, where="series_change")
-
-    def change(values: Floats) -> Floats:
-        out = np.full(len(values), np.nan)
-        out[p.periods :] = values[p.periods :] - values[: -p.periods]
-        return out
-
-    return series.rolled(change, p.periods + 1, bars.closes_s)
+    return series.rolled(partial(_change, periods=p.periods), p.periods + 1, bars.closes_s)
 
 
 class SeriesBelowParams(SeriesParams):

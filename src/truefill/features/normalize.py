@@ -21,6 +21,7 @@ from truefill.data.sums import mean_and_std
 from truefill.features.base import CALCULATORS, WHOLE_HISTORY, Calculator, Floats, fact
 from truefill.features.contract import FeatureSpec
 
+_BLOCK = 1 << 16
 ALREADY_NORMAL = 1e-6
 """A source whose train mean and std are this close to 0 and 1 was z-scored before."""
 
@@ -104,6 +105,13 @@ def is_constant(stats: NormStats) -> bool:
 
 def apply(spec: FeatureSpec, stats: NormStats, values: Floats) -> npt.NDArray[np.float32]:
     """Normalized f32[n]; computed in float64, NaN stays NaN."""
+    out = np.empty(len(values), np.float32)
+    for at in range(0, len(values), _BLOCK):  # temporaries stay small
+        out[at : at + _BLOCK] = _normal(spec, stats, values[at : at + _BLOCK])
+    return out
+
+
+def _normal(spec: FeatureSpec, stats: NormStats, values: Floats) -> Floats:
     out = _pre_clipped(spec, values)
     if spec.normalizer == "zscore":
         out = (out - stats.mean) / stats.std
@@ -112,4 +120,4 @@ def apply(spec: FeatureSpec, stats: NormStats, values: Floats) -> npt.NDArray[np
     if spec.clip is not None:
         low = -spec.clip if spec.clip_low is None else spec.clip_low
         out = np.clip(out, low, spec.clip)
-    return out.astype(np.float32)
+    return out

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from truefill.config.schema import FeatureConfig
 from truefill.core.errors import ConfigError
 from truefill.core.registry import Entry
 from truefill.features.base import Calculator
+from truefill.features.blame import PLUGIN, line_of, user_file
 from truefill.features.registry import CALCULATORS
 
 
@@ -64,6 +65,23 @@ def load_plugins(paths: Iterable[Path]) -> dict[str, str]:
     return hashes
 
 
+def require_named(paths: Iterable[Path], features: Iterable[FeatureConfig]) -> None:
+    """Refuse a calculator of a file that these ``plugins:`` do not name: one that another config of
+    this process brought along, whose hash this one's dataset would not hold."""
+    named = {path.absolute() for path in paths}
+    others = {p: plugin for p, plugin in _LOADED.items() if p not in named}
+    for feature in features:
+        inner = feature.params.get("calculator", "")  # of longer bars
+        for name in (feature.calculator, str(inner)):
+            for path, plugin in others.items():
+                if name in CALCULATORS and CALCULATORS.get(name) in plugin.entries:
+                    raise ConfigError(
+                        f"{name} is a calculator of {path.name}, which this config does not name",
+                        where=f"features.{feature.name}",
+                        do=f"name the file: plugins: [{path.name}]",
+                    )
+
+
 def _unregister(loaded: dict[Path, _Plugin]) -> None:
     for plugin in loaded.values():
         for entry in plugin.entries:
@@ -84,7 +102,7 @@ def _read(path: Path) -> bytes:
 
 def _run(path: Path, source: bytes, digest: str) -> tuple[Entry[Calculator], ...]:
     """Run a file as a module of its own; what it registered."""
-    module = ModuleType(f"truefill_plugin_{path.stem}_{digest[:12]}")
+    module = ModuleType(f"{PLUGIN}{path.stem}_{digest[:12]}")
     module.__file__ = str(path)
     before = {entry.name for entry in CALCULATORS}
     sys.modules[module.__name__] = module
@@ -99,8 +117,8 @@ def _run(path: Path, source: bytes, digest: str) -> tuple[Entry[Calculator], ...
         # Whatever the user's code raises is told with its place; nothing is hidden.
         raise ConfigError(
             f"the plug-in failed: {_told(error)}",
-            where=f"plugins: {path.name} line {_line(error, path)}",
-            do="repair the file",
+            where=f"plugins: {path.name} line {line_of(error, path)}",
+            do="give it another name" if " is taken by " in _told(error) else "repair the file",
         ) from error
     made = tuple(entry for entry in CALCULATORS if entry.name not in before)
     if not made:
@@ -123,10 +141,8 @@ def _told(error: Exception) -> str:
 
 def _home(entry: Entry[Calculator]) -> str:
     """The file that registered a calculator."""
-    for path, plugin in _LOADED.items():
-        if entry in plugin.entries:
-            return path.name
-    return f"truefill itself ({entry.params.__module__})"
+    path = user_file(entry)
+    return f"truefill itself ({entry.params.__module__})" if path is None else path.name
 
 
 def _require_free(name: str, path: Path) -> None:
@@ -136,11 +152,3 @@ def _require_free(name: str, path: Path) -> None:
             where=f"plugins: {path.name}",
             do="give it another name",
         )
-
-
-def _line(error: Exception, path: Path) -> int:
-    """The last line of the file that was at work."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno or 0
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((f.lineno or 0 for f in reversed(frames) if f.filename == str(path)), 0)

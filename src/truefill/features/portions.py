@@ -1,20 +1,21 @@
 """Any calculator as one that carries its state, and a history worked through in portions.
 
-Portions keep temporaries in the processor's cache and memory small; neither their size nor the
-thread that works on them changes a bit.
+Portions keep temporaries small; neither their size nor the thread that works on them changes a bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from truefill.core.registry import Entry
 from truefill.features.base import PER_BAR, Calculator, Context, Floats, Running
+from truefill.features.blame import require_column
 
-PORTION = 1 << 15
-"""Bars worked on at a time."""
+PORTION = 1 << 17
+"""Bars worked on at a time: few turns between threads, and temporaries of a megabyte."""
 
 
 class Windowed(Running):
@@ -36,7 +37,9 @@ class Windowed(Running):
             tail = whole.rows(max(0, len(whole) - self.kept), len(whole))
             self.earlier = {name: getattr(tail, name).copy() for name in PER_BAR}
             self.extra = {name: values.copy() for name, values in tail.extra.items()}
-        return self.entry.make(self.p, whole)[len(whole) - len(bars) :]
+        values = self.entry.make(self.p, whole)
+        require_column(self.entry, values, len(whole))
+        return values[len(whole) - len(bars) :]
 
 
 def running(entry: Entry[Calculator], params: Any) -> Running:
@@ -45,27 +48,51 @@ def running(entry: Entry[Calculator], params: Any) -> Running:
     return Windowed(entry, params) if made is None else made(params)
 
 
-def fill(entry: Entry[Calculator], params: Any, bars: Context, out: Floats) -> None:
-    """Write a calculator's values over a whole history into ``out`` f64[T]."""
-    if entry.facts["running"] is not None:
-        carried = running(entry, params)
-        for at in range(0, len(bars), PORTION):
-            out[at : at + PORTION] = carried.push(bars.rows(at, at + PORTION))
-        return
-    earlier = entry.facts["lookback"](params) - 1
-    if entry.facts["values_needed"] is not None or earlier > PORTION:
-        out[:] = entry.make(params, bars)  # what it derives of a series is derived once
-        return
+class Column:
+    """A calculator's values over a whole history, written to ``out`` f64[T] portion by portion."""
+
+    def __init__(
+        self, entry: Entry[Calculator], params: Any, bars: Context, out: Floats, feature: str = ""
+    ) -> None:
+        self.entry, self.params, self.bars, self.out = entry, params, bars, out
+        self.feature = feature or entry.name
+        self.carried = running(entry, params) if entry.facts["running"] is not None else None
+        self.earlier = entry.facts["lookback"](params) - 1
+        self.first = len(bars)
+        """Index of the first value; the length where there is none."""
+
+    def write(self, at: int, bars: Context) -> Floats:
+        """The values of the history's ``bars`` from ``at`` on: the portion after the last one.
+
+        Raises ``ConfigError`` for anything but one float64 a bar.
+        """
+        out = self.out[at : at + len(bars)]
+        if self.carried is not None:
+            out[:] = self._required(self.carried.push(bars), bars)
+        elif self.entry.facts["values_needed"] is not None or self.earlier > PORTION:
+            if at == 0:  # what it derives of a series is derived once
+                self.out[:] = self._required(self.entry.make(self.params, self.bars), self.bars)
+        else:
+            first = max(0, at - self.earlier)
+            whole = self.bars.rows(first, at + len(bars)) if first < at else bars
+            out[:] = self._required(self.entry.make(self.params, whole), whole)[at - first :]
+        if self.first == len(self.bars):
+            here = first_value(out)
+            self.first = at + here if here < len(out) else self.first
+        return out
+
+    def _required(self, values: Floats, bars: Context) -> Floats:
+        require_column(self.entry, values, len(bars))
+        return values
+
+
+def portions(bars: Context) -> Iterator[tuple[int, Context]]:
+    """A history's portions, each with its first index. Their arrays are not to be written to."""
     for at in range(0, len(bars), PORTION):
-        first = max(0, at - earlier)
-        values = entry.make(params, bars.rows(first, at + PORTION))
-        out[at : at + PORTION] = values[at - first :]
+        yield at, bars.rows(at, min(at + PORTION, len(bars)))
 
 
 def first_value(column: Floats) -> int:
     """Index of the first value; the length where there is none."""
-    for at in range(0, len(column), PORTION):
-        known = ~np.isnan(column[at : at + PORTION])
-        if known.any():
-            return at + int(np.argmax(known))
-    return len(column)
+    known = ~np.isnan(column)
+    return int(np.argmax(known)) if known.any() else len(column)

@@ -20,6 +20,7 @@ from truefill.core.errors import DataError, UsageError
 from truefill.data.sessions import Session
 from truefill.features import normalize
 from truefill.features.base import Floats
+from truefill.features.blame import blamed, require_column
 from truefill.features.compute import context_of, require_values
 from truefill.features.contract import FeatureContract, FeatureSpec
 from truefill.features.normalize import NormStats
@@ -82,8 +83,11 @@ class FeatureStream:
             context = context_of(bars, self.session, self.interval_s, **outside)
             self._require_next(context.symbol, bars, context.timestamps_s)
             for i, (spec, carried) in enumerate(zip(self.specs, self._running, strict=True)):
-                with np.errstate(all="ignore"):  # what is not finite is told below
-                    raw[:, i] = carried.push(context)
+                entry = CALCULATORS.get(spec.calculator)
+                with np.errstate(all="ignore"), blamed(entry, spec.name):
+                    values = carried.push(context)  # what is not finite is told below
+                require_column(entry, values, len(context))
+                raw[:, i] = values
                 require_values(spec, context, raw[:, i], seen=self._seen)
             self._seen += bars.height
         return StreamedRows(raw, None if self.stats is None else self._normalized(raw, self.stats))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -23,6 +23,7 @@ from truefill.fetch.base import PRICES, SOURCES, UTC_US, About
 
 EXTRA = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 CELLS = ("open_time", *PRICES, "close_time", *EXTRA, "ignore")
+AGAIN = "download the file again"
 _UNITS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -78,10 +79,15 @@ class Klines:
         data = _unzipped(path) if path.suffix.lower() == ".zip" else path.read_bytes()
         table = _cells(data, path.name)
         rows = _typed(table, path.name, self.params.interval)
-        # A file cannot hold a close that lies after the moment it was saved.
         saved = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        length = pl.duration(microseconds=round(self.params.interval * 1e6))
-        return _File(path.name, rows.filter(pl.col("timestamp") + length <= saved))
+        return _File(path.name, _closed(rows, saved, self.params.interval))
+
+
+def _closed(rows: pl.DataFrame, saved: datetime, interval_s: float) -> pl.DataFrame:
+    """``rows`` without the last one where the file was saved during it. A file that seems to be
+    older than its last row begins has another's clock (copied, unpacked): its rows stay."""
+    last = rows["timestamp"][-1]
+    return rows[:-1] if last <= saved < last + timedelta(seconds=interval_s) else rows
 
 
 def interval_text(interval_s: float) -> str:
@@ -108,11 +114,12 @@ def _unzipped(path: Path) -> bytes:
             inside = [name for name in archive.namelist() if name.lower().endswith(".csv")]
             if len(inside) != 1:
                 raise DataError(
-                    "unreadable_file", f"holds {len(inside)} CSV files, not one", where=path.name
-                )
+                    "unreadable_file", f"holds {len(inside)} CSV files, not one", where=path.name,
+                    do="unpack it, and give the folder of the CSV files",
+                )  # fmt: skip
             return archive.read(inside[0])
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError("unreadable_file", f"{error}", where=path.name) from error
+        raise DataError("unreadable_file", f"{error}", where=path.name, do=AGAIN) from error
 
 
 def _cells(data: bytes, file: str) -> pl.DataFrame:
@@ -120,21 +127,22 @@ def _cells(data: bytes, file: str) -> pl.DataFrame:
     try:
         table = pl.read_csv(data, has_header=False, infer_schema=False)
     except pl.exceptions.NoDataError:
-        raise DataError("empty_file", "the file is empty", where=file) from None
+        raise DataError("empty_file", "the file is empty", where=file, do=AGAIN) from None
     except pl.exceptions.PolarsError as error:
         what = f"{error}".split("\n")[0]
-        raise DataError("unreadable_file", what, where=file) from error
+        raise DataError("unreadable_file", what, where=file, do=AGAIN) from error
     if table.width != len(CELLS):
         raise DataError(
-            "wrong_columns", f"{table.width} columns, a kline has {len(CELLS)}", where=file
-        )
+            "wrong_columns", f"{table.width} columns, a kline has {len(CELLS)}", where=file,
+            do=f"the columns are {', '.join(CELLS)}",
+        )  # fmt: skip
     table.columns = list(CELLS)
     table = table.with_row_index("row", offset=1)
     if not str(table["open_time"][0]).strip().isdigit():
         if str(table["open_time"][0]).strip().lower().replace(" ", "_") != "open_time":
             raise DataError(
                 "unreadable_timestamp", f"{table['open_time'][0]!r} is no stamp and no header",
-                where=f"{file} row 1 column open_time",
+                where=f"{file} row 1 column open_time", do=AGAIN,
             )  # fmt: skip
         table = table.slice(1)
     return table
@@ -150,7 +158,7 @@ def _typed(table: pl.DataFrame, file: str, interval_s: float) -> pl.DataFrame:
         row = table.filter(wrong)["row"][0]
         raise DataError(
             "wrong_interval", f"the row does not last {interval_s:g} s",
-            where=f"{file} row {row} column close_time",
+            where=f"{file} row {row} column close_time", do="is interval= that of the files?",
         )  # fmt: skip
     values = {}
     for name in (*PRICES, *EXTRA):
@@ -160,13 +168,15 @@ def _typed(table: pl.DataFrame, file: str, interval_s: float) -> pl.DataFrame:
             row = table.filter(broken).row(0, named=True)
             raise DataError(
                 "not_a_number", f"{row[name]!r} is no finite number",
-                where=f"{file} row {row['row']} column {name}",
+                where=f"{file} row {row['row']} column {name}", do=AGAIN,
             )  # fmt: skip
     rows = pl.DataFrame({"timestamp": opened.cast(UTC_US), **values, "row": table["row"]})
     late = rows["timestamp"].diff().dt.total_microseconds() <= 0
     if late.any():
         row = rows.filter(late)["row"][0]
-        raise DataError("unsorted", "not later than the row before it", where=f"{file} row {row}")
+        raise DataError(
+            "unsorted", "not later than the row before it", where=f"{file} row {row}", do=AGAIN
+        )
     return rows
 
 
@@ -179,7 +189,7 @@ def _micros(table: pl.DataFrame, name: str, file: str) -> pl.Series:
         row = table.filter(broken).row(0, named=True)
         raise DataError(
             "unreadable_timestamp", f"{row[name]!r} is no epoch in milliseconds or microseconds",
-            where=f"{file} row {row['row']} column {name}",
+            where=f"{file} row {row['row']} column {name}", do=AGAIN,
         )  # fmt: skip
     return number.to_frame("n").select(
         pl.when(wide).then(pl.col("n")).otherwise(pl.col("n") * 1_000)

@@ -88,6 +88,27 @@ def fetch(
     return _fetched(store, start)
 
 
+PATIENCE = timedelta(days=5)
+"""Longer than exchanges close; a hole of more than this (and of two bars) is told of."""
+
+
+def _holes(stamps: pl.Series, start: datetime | None, interval_s: float) -> list[str]:
+    """What is missing at the beginning and inside, in words."""
+    least = max(PATIENCE, timedelta(seconds=2 * interval_s))
+    found = []
+    if start is not None and stamps[0] - start > least:
+        found.append(f"asked from {start.isoformat()}, the first bar is {stamps[0].isoformat()}")
+    steps = stamps.diff()
+    holes = (steps > least).arg_true()
+    if len(holes):
+        longest = int(steps.arg_max() or 0)
+        found.append(
+            f"holes of more than {least.days} days: {len(holes)}; the longest, "
+            f"{steps[longest].days} days, after {stamps[longest - 1].isoformat()}"
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class _Telling:
     """A source that tells of its pages."""
@@ -114,9 +135,8 @@ def _fetched(store: Store, start: datetime | None) -> Fetched:
     warnings = []
     if store.withdrawn:
         warnings.append(f"the source no longer has {store.withdrawn:,} stored rows; they stay")
-    patience = timedelta(days=5)
-    if start is not None and store.about.kind == "bars" and stamps[0] - start > patience:
-        warnings.append(f"asked from {start.isoformat()}, the first bar is {stamps[0].isoformat()}")
+    if store.about.kind == "bars":
+        warnings += _holes(stamps, start, store.about.length_s)
     return Fetched(
         folder=str(store.folder),
         added=store.added,

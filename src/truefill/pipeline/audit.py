@@ -166,8 +166,15 @@ def shortcoming(manifest: Manifest, key: str) -> str:
     manifest.verify(STAGE)
     made = read_json(manifest.folder / FILE)
     if not made["passed"]:
-        return f"the leak certificate did not pass: {made['leaks']} leaks were found"
+        return f"the leak certificate did not pass: {_outcome(made)}"
     return "the leak certificate was made with --quick" if made["quick"] else ""
+
+
+def _outcome(made: dict[str, Any]) -> str:
+    if made["leaks"]:
+        return "1 leak was found" if made["leaks"] == 1 else f"{made['leaks']} leaks were found"
+    open_ones = [check["check"] for check in made["checks"] if check["result"] == "inconclusive"]
+    return f"nothing is proven of {', '.join(open_ones)}"
 
 
 def require_certificate(manifest: Manifest, key: str) -> None:

@@ -38,9 +38,11 @@ class Item:
     name: str
     summary: str
     parameters: tuple[Parameter, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    """What else is known of it, e.g. unit, warm-up and source of a calculator."""
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "facts": dict(self.facts)}
 
 
 def catalog(kind: str) -> list[Item]:
@@ -86,9 +88,13 @@ def _registered(registry: Registry[Any]) -> list[Item]:
 
 
 def _calculators() -> list[Item]:
+    from truefill.features.document import facts_of
     from truefill.features.registry import CALCULATORS
 
-    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in CALCULATORS]
+    return [
+        Item(entry.name, entry.summary, parameters(entry.params), tuple(facts_of(entry).items()))
+        for entry in CALCULATORS
+    ]
 
 
 def _decoders() -> list[Item]:

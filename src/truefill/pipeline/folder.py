@@ -119,19 +119,24 @@ def _listed(folder: Path) -> dict[str, Any]:
 
 def write_report(folder: Path) -> Path:
     """Write report.html again from the run's artifacts, after verifying every one of them."""
-    from truefill.core.files import write_text
-    from truefill.report.html import render_report
-
-    page = folder / "report.html"
     with locked(folder, lambda text: None):
         manifest = Manifest.open(folder)
         if "verdict" not in manifest.stages:
             raise UsageError(
                 "the run has no verdict yet", where=str(folder), do="`truefill run` first"
             )
-        for stage in manifest.stages:
-            manifest.verify(stage, but=(page.name,))
-        write_text(page, render_report(folder))
-        manifest.outputs("verdict")[page.name] = sha256_file(page)
-        manifest.save()
+        return rewrite_report(manifest)
+
+
+def rewrite_report(manifest: Manifest) -> Path:
+    """The same for a run that has a verdict and whose folder the caller has locked."""
+    from truefill.core.files import write_text
+    from truefill.report.html import render_report
+
+    page = manifest.folder / "report.html"
+    for stage in manifest.stages:
+        manifest.verify(stage, but=(page.name,))
+    write_text(page, render_report(manifest.folder))
+    manifest.outputs("verdict")[page.name] = sha256_file(page)
+    manifest.save()
     return page

@@ -17,6 +17,7 @@ from truefill.data.defects import DefectError, Finding
 from truefill.data.known_answer import known_answer
 from truefill.data.resolve import resolve as resolve_splits
 from truefill.data.splits import SPLITS, period_of
+from truefill.data.synthetic import strength_of
 from truefill.pipeline import host
 from truefill.pipeline.estimate import Estimate, env_spec, estimate
 
@@ -206,11 +207,12 @@ def _dates(config: Config) -> Iterator[Check]:
 
 def _known_answer(config: Config) -> Iterator[Check]:
     """What could be earned at best on a synthetic market, where that is known: round the clock, on
-    bars as they are made."""
+    bars as they are made; nothing, however it is traded, where no edge is planted."""
     data, market = config.data, config.market
     if data.synthetic is None:
         return
-    if data.session is not None or data.resample is not None or market.decision_lag != 1:
+    otherwise = data.session is not None or data.resample is not None or market.decision_lag != 1
+    if otherwise and strength_of(data.synthetic) > 0.0:
         text = "not known with a session, resampled bars or a longer decision_lag"
         yield Check("best possible", True, text)
         return

@@ -24,7 +24,7 @@ from truefill.pipeline.artifacts import Manifest, stage_key, versions
 from truefill.pipeline.audit import STAGE as AUDIT
 from truefill.pipeline.audit import audit_key, require_certificate
 from truefill.pipeline.events import Event
-from truefill.pipeline.folder import input_hashes, locked, run_identity
+from truefill.pipeline.folder import input_hashes, locked, rewrite_report, run_identity
 from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.smoke import smoke_config
 
@@ -364,6 +364,8 @@ class _Course:
             del self.manifest.stages[AUDIT]
             self.manifest.save()
             (self.folder / FILE).unlink(missing_ok=True)
+            if "verdict" in self.manifest.stages:
+                rewrite_report(self.manifest)
 
     def _resolve_device(self) -> host.Device:
         return host.resolve_device(self.config.device, host.probe_devices())

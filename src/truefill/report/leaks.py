@@ -9,7 +9,7 @@ from truefill.evaluation.gates import count
 
 CERTIFICATE = "certificate.json"
 """In the run's folder, where the config was audited."""
-MARKS = {"passed": "pass", "leak": "fail", "inconclusive": "unknown", "not applicable": "unknown"}
+MARKS = {"passed": "pass", "leak": "fail", "inconclusive": "unknown", "not applicable": ""}
 Row = dict[str, Any]
 
 
@@ -25,7 +25,7 @@ def leaks_facts(certificate: Mapping[str, Any] | None) -> Row | None:
             "proves": check["proves"],
             "cuts": count(check["cuts"]),
             "comparisons": count(check["comparisons"]),
-            "notes": "; ".join(check["notes"]),
+            "notes": "; ".join([*check["notes"], *_refused(check)]),
         }
         for check in certificate["checks"]
     ]
@@ -46,12 +46,23 @@ def leaks_facts(certificate: Mapping[str, Any] | None) -> Row | None:
     }
 
 
+def _refused(check: Mapping[str, Any]) -> list[str]:
+    """How many changed data were refused, which is no proof, and of what kind."""
+    kinds = check["refused"]
+    total = sum(kinds.values())
+    planned = total + check["comparisons"]
+    if not total:
+        return []
+    return [f"{count(total)} of {count(planned)} changes refused ({', '.join(kinds)})"]
+
+
 def _headline(certificate: Mapping[str, Any]) -> str:
     made = (
         f"{count(certificate['comparisons'])} comparisons at {count(certificate['cuts'])} cuts, "
         f"{count(certificate['values_compared'])} values"
     )
     if certificate["leaks"]:
-        return f"{count(certificate['leaks'])} leaks found: {made}"
+        some = "leak was" if certificate["leaks"] == 1 else "leaks were"
+        return f"{count(certificate['leaks'])} {some} found: {made}"
     words = "No leak found" if certificate["passed"] else "Not proven: a check came to no result"
     return f"{words}: {made}" + (" (quick: fewer cuts)" if certificate["quick"] else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ Row = dict[str, Any]
 ROW_COUNTS = {
     "read": "Rows read",
     "outside_session": "Rows outside the session",
+    "merged": "Rows joined into longer bars",
+    "unclosed": "Rows of longer bars that have not closed",
     "outside_splits": "Rows outside the splits",
     "dropped_warmup": "Rows dropped as warm-up",
     "no_trade_stale": "Rows without trading (a feature was stale)",
@@ -206,12 +209,12 @@ def lineage_facts(run: Run) -> Row:
         }
         for split in ("train", "validation", "test")
     ]
-    dropped = [(words, count(rows[key])) for key, words in ROW_COUNTS.items()]
+    dropped = [(words, count(rows[key])) for key, words in ROW_COUNTS.items() if key in rows]
     features = [
         {
             "name": f["name"],
             "calculator": f["calculator"],
-            "params": ", ".join(f"{key}={value}" for key, value in f["params"].items()),
+            "params": ", ".join(f"{key}: {json.dumps(v)}" for key, v in f["params"].items()),
             "normalizer": f["normalizer"],
             "warmup": f["warmup_bars"],
         }

@@ -220,6 +220,13 @@ def test_list_shows_every_kind_with_parameters(kind: str) -> None:
         assert all(f"{p['name']} = {p['default']}" in shown for p in item["parameters"])
 
 
+def test_calculators_are_listed_with_unit_warmup_and_source() -> None:
+    items = json.loads(truefill("list", "calculators", "--json").stdout)
+    (atr,) = (item for item in items if item["name"] == "atr")
+    assert set(atr["facts"]) == {"unit", "warmup", "source"} and "Wilder" in atr["facts"]["source"]
+    assert f"source: {atr['facts']['source']}" in truefill("list", "calculators").stdout
+
+
 def test_list_of_an_unknown_kind() -> None:
     done = truefill("list", "calculator")
     assert done.exit_code == 2

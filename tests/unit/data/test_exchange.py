@@ -144,6 +144,16 @@ def test_bars_on_holidays_are_dropped_and_named() -> None:
     assert warnings[0].startswith("no_last_bar: 1 sessions of XNYS have no bar at their close (X 2")
 
 
+def test_a_session_without_any_bar_is_named() -> None:
+    table = hourly("2020-12-21T00:00+00:00", 24 * 5)
+    session = of("XNYS")
+    day = pl.col("timestamp").dt.date() == pl.date(2020, 12, 23)
+    kept, _ = keep_session(table.filter(~day), session)
+    facts, warnings = calendar_facts(session, table, kept)
+    assert facts is not None and facts["sessions_without_bars"] == 1
+    assert warnings[-1] == "no_bars: 1 sessions of XNYS have no bar at all (X 2020-12-23)"
+
+
 def test_a_dataset_on_an_exchanges_calendar(tmp_path: Path) -> None:
     """Round-the-clock bars of January 2020: 13 sessions, without New Year and Martin Luther King's
     day; the contract keeps the calendar and the arrays end their sessions at 21:00 UTC."""

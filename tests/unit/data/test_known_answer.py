@@ -43,8 +43,10 @@ def market(kind: str, bars: int, strength: float) -> tuple[pl.DataFrame, dict[st
     return synthetic_bars(config.data.synthetic, 3_600.0), synthetic_series(config.data)
 
 
-def answer(kind: str, fee_bps: float = 1.0, strength: float = 0.2, **more: Any) -> KnownAnswer:
-    config = config_of(kind, {"fee_bps": fee_bps, **more}, strength=strength)
+def answer(
+    kind: str, fee_bps: float = 1.0, strength: float = 0.2, params: Any = None, **more: Any
+) -> KnownAnswer:
+    config = config_of(kind, {"fee_bps": fee_bps, **more}, strength=strength, params=params or {})
     assert config.data.synthetic is not None
     return known_answer(config.data.synthetic, config.market, 3_600.0)
 
@@ -96,15 +98,21 @@ def test_no_other_policy_of_its_form_does_better(kind: str, fee_bps: float) -> N
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_more_strength_earns_more_and_costs_only_take(kind: str) -> None:
-    by_strength = [answer(kind, strength=s).net_sharpe for s in (0.0, 0.05, 0.2, 0.5)]
+    params = {"every_bars": 4} if kind == "lead_lag" else {}  # fewer states
+    by_strength = [
+        answer(kind, strength=s, params=params).net_sharpe for s in (0.0, 0.05, 0.2, 0.5)
+    ]
     assert by_strength == sorted(set(by_strength)) and by_strength[0] == 0.0
-    by_cost = [answer(kind, fee).expected_log_per_bar for fee in (0.0, 1.0, 5.0)]
+    by_cost = [answer(kind, fee, params=params).expected_log_per_bar for fee in (0.0, 1.0, 5.0)]
     assert by_cost == sorted(by_cost, reverse=True) and by_cost[-1] < by_cost[0]
-    assert answer(kind, allow_short=False).expected_log_per_bar < by_cost[1]
+    assert answer(kind, params=params, allow_short=False).expected_log_per_bar < by_cost[1]
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-@pytest.mark.parametrize(("fee_bps", "strength"), [(1.0, 0.0), (2_000.0, 0.2)])
+@pytest.mark.parametrize(
+    ("fee_bps", "strength"),
+    [(1.0, 0.0), pytest.param(2_000.0, 0.2, marks=pytest.mark.slow)],  # slow to settle
+)
 def test_without_strength_or_at_high_costs_it_never_trades(
     kind: str, fee_bps: float, strength: float
 ) -> None:

@@ -181,3 +181,12 @@ def test_rules_have_one_id_wherever_their_files_lie() -> None:
     assert of({"kind": "interval", "path": "/x/a.csv"}) == of(
         {"kind": "interval", "path": "y/a.csv"}
     )
+
+
+def test_a_window_that_closes_no_bar_is_warned_of() -> None:
+    """Bars of one hour start at the full hour: a window from 00:20 to 00:40 closes none."""
+    found = closed({"start": "00:20", "end": "00:40"}, {"start": "00:00", "end": "01:00"})
+    assert found.warnings == [
+        "market.no_trade.0 (daily) closes no bar of train and validation: "
+        "a bar is inside a window when it starts there"
+    ]

@@ -92,7 +92,7 @@ def test_best_profit_equals_brute_force_over_every_path(costs_bps: float, seed: 
     assert causal.expected_log <= best.expected_log + 1e-15
 
 
-@pytest.mark.parametrize("fee_bps", [8.0, 15.0])
+@pytest.mark.parametrize("fee_bps", [8.0, pytest.param(15.0, marks=pytest.mark.slow)])
 def test_the_causal_policy_beats_every_policy_of_its_form_on_a_long_market(fee_bps: float) -> None:
     """Sensible policies take the best of gain - cost + h[position]; h = 0 is the myopic one."""
     table = synthetic_bars(market(bars=20_000), 60.0)

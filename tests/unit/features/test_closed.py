@@ -73,7 +73,7 @@ def test_test_rows_move_nothing_that_is_told(tmp_path: Path) -> None:
     one = built(tmp_path, NIGHT, GUARD).lineage
     bars = pl.concat([walk(480, s, symbol=name) for s, name in enumerate("AB")])
     late = pl.col("timestamp") >= pl.datetime(2020, 1, 16, time_zone="UTC")
-    others = [pl.when(late).then(3 * pl.col(n)).otherwise(n).alias(n)
+    others = [pl.when(late).then(1.3 * pl.col(n)).otherwise(n).alias(n)
               for n in ("open", "high", "low", "close", "volume")]  # fmt: skip
     data = {"bars": [parquet_bars(tmp_path, bars.with_columns(others))],
             "seasonality": {"fit": ["spread"], "min_samples": 1}}  # fmt: skip

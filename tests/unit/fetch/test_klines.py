@@ -21,7 +21,7 @@ from fetch_cases import (
     prices,
     write_klines,
 )
-from truefill.core.errors import DataError, UsageError
+from truefill.core.errors import ConfigError, DataError, UsageError
 from truefill.core.fingerprint import sha256_file
 from truefill.data.snapshots import read_snapshot
 
@@ -78,6 +78,28 @@ def test_a_bar_that_was_open_when_its_file_was_saved_is_left_out(raw: Path, tmp_
     saved = (START + timedelta(hours=9, minutes=30)).timestamp()
     os.utime(path, (saved, saved))
     assert bring("klines", tmp_path / "s", folder=raw, **OURS).rows == 9
+
+
+def test_a_misspelt_parameter_is_the_one_that_is_named(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"parameter 'symbl'[\s\S]*Did you mean 'symbol'"):
+        bring("klines", tmp_path / "s", folder=raw, symbl="BTCUSDT", interval="1h")
+
+
+def test_a_file_older_than_its_last_row_keeps_its_rows(raw: Path, tmp_path: Path) -> None:
+    """A copied file has the copy's clock, or none: no reason to throw bars away."""
+    path = raw / "BTCUSDT-1h-2024-01-01.csv"
+    write_klines(path, kline_rows(10))
+    os.utime(path, (0, 0))
+    assert bring("klines", tmp_path / "s", folder=raw, **OURS).rows == 10
+
+
+def test_a_hole_is_told_of(raw: Path, tmp_path: Path) -> None:
+    rows = kline_rows(24 * 9)
+    write_klines(raw / "BTCUSDT-1h-2024-01.csv", rows[:24] + rows[24 * 7 :])
+    told = bring("klines", tmp_path / "s", folder=raw, **OURS).warnings
+    assert told == (
+        "holes of more than 5 days: 1; the longest, 6 days, after 2024-01-01T23:00:00+00:00",
+    )
 
 
 def test_the_open_last_bar_of_a_file_gives_way_to_its_closed_form(

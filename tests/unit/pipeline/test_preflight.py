@@ -225,3 +225,22 @@ def test_the_estimate_grows_with_the_work() -> None:
     assert wide.time_s > one.time_s and long.time_s > 2 * one.time_s
     assert two.time_s < one.time_s < 2 * two.time_s
     assert two.memory_bytes > one.memory_bytes and wide.disk_bytes > one.disk_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({"kind": "random_walk"}, "flat: no edge"),
+        ({"kind": "momentum", "strength": 0.2}, "net Sharpe 5.79 a year"),
+        ({"kind": "random_walk", "resample": "4h"}, "flat: no edge"),
+        ({"kind": "momentum", "strength": 0.2, "resample": "4h"}, "not known with"),
+        ({"kind": "momentum", "strength": 0.0, "resample": "4h"}, "flat: no edge"),
+    ],
+)
+def test_the_best_possible_is_told_where_it_is_known(changes: dict[str, Any], figure: str) -> None:
+    kind, strength = changes["kind"], changes.get("strength", 0.7)
+    config = config_with(
+        data__synthetic={"kind": kind, "strength": strength}, data__resample=changes.get("resample")
+    )
+    (told,) = preflight._known_answer(config)
+    assert told.passed and told.figure.startswith(figure)

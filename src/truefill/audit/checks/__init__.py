@@ -5,6 +5,7 @@ from truefill.audit.checks import bars as bars
 from truefill.audit.checks import features as features
 from truefill.audit.checks import publication as publication
 from truefill.audit.checks import dataset as dataset
+from truefill.audit.checks import side_files as side_files
 from truefill.audit.checks import training as training
 from truefill.audit.checks import market as market
 

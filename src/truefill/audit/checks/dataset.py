@@ -6,7 +6,8 @@ at its bar's close. A split as a whole is known at its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,14 @@ import polars as pl
 from truefill.audit.case import Case, ends_s
 from truefill.audit.cuts import dataset_cuts
 from truefill.audit.evidence import Timed, fact, facts
-from truefill.audit.mutations import FINITE, closes_s, mutate
+from truefill.audit.mutations import FINITE, MUTATIONS, closes_s, differs
 from truefill.audit.registry import Tally, audit
 from truefill.config.schema import Config
 from truefill.core.errors import TruefillError
 from truefill.features.build import BuiltDataset
 
-DECLARED = ("last",)
-"""Columns that the config declares ahead: the last bar of a symbol that is said to be delisted."""
+LAST = "last"
+"""The last bar of a symbol: where the config says that one is delisted, it is declared ahead."""
 TELLS_OF_TEST = (
     "test_sha256", "inputs", "rows", "stale_or_unjoined", "close_only_bars", "periods_per_year",
     "resample",
@@ -40,18 +41,22 @@ def fitted_columns(config: Config, built: BuiltDataset) -> set[str]:
     return names
 
 
-def rows(
-    config: Config, built: BuiltDataset, ends: dict[str, int], interval_s: float
-) -> list[Timed]:
+def declared(case: Case) -> set[str]:
+    """Columns that are known ahead because the config declares them."""
+    return {LAST} if case.inputs.bars.delisted else set()
+
+
+def rows(case: Case, config: Config, built: BuiltDataset, ends: dict[str, int]) -> list[Timed]:
     """Every column of every split and symbol, with the timestamps that say which rows there are."""
+    ahead = {"symbol", *declared(case)}
     fitted = fitted_columns(config, built)
     out = []
     for split, table in built.tables.items():
         for symbol in sorted(table["symbol"].unique().to_list()):
             part = table.filter(pl.col("symbol") == symbol).sort("timestamp")
-            closes = np.minimum(closes_s(part, interval_s), ends[split])
+            closes = np.minimum(closes_s(part, case.bar_interval_s), ends[split])
             for name in part.columns:
-                if name in ("symbol", *DECLARED):
+                if name in ahead:
                     continue
                 known = np.maximum(closes, ends["train"]) if name in fitted else closes
                 values = part[name].dt.epoch("s") if name == "timestamp" else part[name]
@@ -68,6 +73,7 @@ def fitted(built: BuiltDataset, ends: dict[str, int]) -> list[Timed]:
         fact("feature contract", end, built.contract.sha256),
         fact("seasonality", end, built.seasonality),
         fact("guard thresholds", end, _thresholds(built.lineage.get("no_trade"))),
+        fact("folds", ends["validation"], built.folds),
     ]
 
 
@@ -98,7 +104,7 @@ def tensors(case: Case, built: BuiltDataset, ends: dict[str, int]) -> list[Timed
         closes = arrays.timestamps_s + round(case.bar_interval_s)
         rows = np.clip(closes, ends["train"], ends[split])
         begun = np.maximum.accumulate(arrays.present, axis=0)
-        values = {name: value for name, value in vars(arrays).items() if name not in DECLARED}
+        values = {name: value for name, value in vars(arrays).items() if name not in declared(case)}
         values |= {f"extra.{name}": array for name, array in values.pop("extra").items()}
         for name, value in values.items():
             whole = np.full(1, ends[split], np.int64)
@@ -116,18 +122,28 @@ def tensors(case: Case, built: BuiltDataset, ends: dict[str, int]) -> list[Timed
 Produce = Callable[[BuiltDataset], Sequence[Timed]]
 
 
+def variants(
+    case: Case, tally: Tally, plan: Iterable[tuple[int, str]]
+) -> Iterator[tuple[int, str, BuiltDataset]]:
+    """The small dataset with each change (cut, mutation) that is one and that is not refused."""
+    plan = list(plan)
+    tally.plan(len(plan))
+    for cut, how in plan:
+        built = case.variant(cut, how)
+        if built is None:
+            tally.skip(how)
+        elif isinstance(built, TruefillError):
+            tally.refuse(cut, how, built)
+        else:
+            yield cut, how, built
+
+
 def compare_variants(case: Case, tally: Tally, produce: Produce, cuts: Sequence[int]) -> None:
     """Every mutation of the small dataset at every cut."""
-    hows = FINITE[:3] if case.quick else FINITE
-    tally.plan(len(cuts) * len(hows))
+    hows = FINITE[:3] if case.quick else MUTATIONS
     before = produce(case.small.built)
-    for cut in cuts:
-        for how in hows:
-            built = case.variant(cut, how)
-            if isinstance(built, TruefillError):
-                tally.refuse(how, built)
-            else:
-                tally.compare(cut, how, before, produce(built))
+    for cut, how, built in variants(case, tally, product(cuts, hows)):
+        tally.compare(cut, how, before, produce(built), reacted=case.reaches(built))
 
 
 @audit(
@@ -140,7 +156,7 @@ def check_rows(case: Case, tally: Tally) -> None:
     config = case.small.config
 
     def produce(built: BuiltDataset) -> list[Timed]:
-        return rows(config, built, case.small_ends, case.bar_interval_s)
+        return rows(case, config, built, case.small_ends)
 
     compare_variants(case, tally, produce, dataset_cuts(case))
 
@@ -190,7 +206,7 @@ def check_whole(case: Case, tally: Tally) -> None:
     ends = ends_s(case, case.config, case.inputs)
 
     def produce(built: BuiltDataset) -> list[Timed]:
-        return [*rows(case.config, built, ends, case.bar_interval_s), *fitted(built, ends)]
+        return [*rows(case, case.config, built, ends), *fitted(built, ends)]
 
     hows = ("random",) if case.quick else ("random", "extra")
     cuts = [ends["train"], ends["validation"]]
@@ -198,10 +214,13 @@ def check_whole(case: Case, tally: Tally) -> None:
     before = produce(case.build(case.config, case.inputs))
     for cut in cuts:
         for how in hows:
-            changed = mutate(case.inputs, cut, how, case.interval_s)
+            changed = case.changed(case.inputs, cut, how)
+            if not differs(case.inputs, changed):
+                tally.skip(how)
+                continue
             try:
                 built = case.build(case.config, changed)
             except TruefillError as error:
-                tally.refuse(how, error)
+                tally.refuse(cut, how, error)
                 continue
             tally.compare(cut, how, before, produce(built))

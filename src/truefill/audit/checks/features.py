@@ -11,6 +11,7 @@ from truefill.audit.cuts import every_cut, targeted_cuts
 from truefill.audit.evidence import Timed, refused
 from truefill.audit.mutations import FINITE, MUTATIONS, closes_s
 from truefill.audit.registry import Tally, audit, sweep
+from truefill.core.errors import TruefillError
 from truefill.data.inputs import Inputs
 from truefill.features.base import Context
 from truefill.features.contract import FeatureSpec
@@ -22,24 +23,32 @@ WHOLE_CUTS = 2
 
 
 def calculators(case: Case) -> Callable[[Inputs], list[Timed]]:
-    """Each feature of each symbol straight from its calculator, which nothing refuses."""
+    """Each feature of each symbol straight from its calculator, which nothing refuses, and the
+    bars that calculators are given."""
 
     def values(spec: FeatureSpec, bars: Context) -> Timed:
         name = f"{spec.name} ({bars.symbol})"
         try:
             return Timed(name, bars.closes_s, case.chain.calculate(spec, bars))
-        except (ValueError, ArithmeticError):  # of numbers that are none
+        except (ValueError, ArithmeticError, TruefillError):  # of numbers that are none
             return refused(name)
+
+    def given(bars: Context) -> list[Timed]:
+        names = ("open", "high", "low", "close", "volume")
+        columns = {name: getattr(bars, name) for name in names} | dict(bars.extra)
+        return [Timed(f"given {n} ({bars.symbol})", bars.closes_s, c) for n, c in columns.items()]
 
     def produce(inputs: Inputs) -> list[Timed]:
         with np.errstate(all="ignore"):
-            return [values(s, bars) for bars in case.contexts(inputs) for s in case.specs]
+            found = case.contexts(inputs)
+            features = [values(s, bars) for bars in found for s in case.specs]
+        return [*features, *(timed for bars in found for timed in given(bars))]
 
     return produce
 
 
 def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
-    """Each feature of each symbol as the dataset stage computes it, with ATR and return."""
+    """Each feature of each symbol as the dataset stage computes it, with the market's own."""
 
     def produce(inputs: Inputs) -> list[Timed]:
         found = case.raw(inputs)
@@ -50,8 +59,8 @@ def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
             own = symbols == symbol
             columns = {s.name: found.values[own, i] for i, s in enumerate(case.specs)}
             for name in ("atr", "raw_log_return"):
-                columns[name] = found.table[name].to_numpy()[own]
-            columns["warming"] = found.warming[own]
+                columns[f"market's {name}"] = found.table[name].to_numpy()[own]
+            columns["market's warming"] = found.warming[own]
             out += [Timed(f"{name} ({symbol})", closes[own], c) for name, c in columns.items()]
         return out
 
@@ -66,7 +75,7 @@ def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
 )
 def canary(case: Case, tally: Tally) -> None:
     cuts = every_cut(case, case.canary, case.warmup_bars)
-    sweep(tally, case.canary, calculators(case), cuts, MUTATIONS, case.interval_s)
+    sweep(case, tally, case.canary, calculators(case), cuts, MUTATIONS)
 
 
 @audit(
@@ -78,7 +87,7 @@ def real(case: Case, tally: Tally) -> None:
     for cuts in targeted_cuts(case).values():
         for cut in cuts:
             inputs = case.window(cut, case.warmup_bars + 20, AFTER)
-            sweep(tally, inputs, calculators(case), [cut], MUTATIONS, case.interval_s)
+            sweep(case, tally, inputs, calculators(case), [cut], MUTATIONS)
 
 
 @audit(
@@ -89,4 +98,4 @@ def real(case: Case, tally: Tally) -> None:
 def whole(case: Case, tally: Tally) -> None:
     borders = targeted_cuts(case).get("split borders", [])[: 1 if case.quick else WHOLE_CUTS]
     hows = FINITE[:1] if case.quick else ("random", "dropped", "extra")
-    sweep(tally, case.inputs, raw(case), borders, hows, case.interval_s)
+    sweep(case, tally, case.inputs, raw(case), borders, hows)

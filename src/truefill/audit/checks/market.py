@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,15 @@ from truefill.audit import play as playing
 from truefill.audit.case import Case
 from truefill.audit.cuts import some
 from truefill.audit.evidence import Moved, Timed, moment
-from truefill.audit.play import BARS, Played, Probe
+from truefill.audit.play import BARS, DECISIONS, Played, Probe
 from truefill.audit.registry import Tally, audit
-from truefill.audit.rows import ROW_MUTATIONS, changed_after, taken
+from truefill.audit.rows import ROW_MUTATIONS, changed_after, rows_differ, taken
 from truefill.core.errors import TruefillError
 from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment
 
+SAME_ACTION = 0.1
+"""Share of its range by which a continuous action differs from another, at least."""
 OTHER_OPEN = 0.002
 """Share by which opens are moved to see whether fills follow them."""
 
@@ -46,7 +49,8 @@ def stage_of(case: Case) -> Stage:
     split = case.chain.arrays(case.small.built, "train")
     split = playing.played_split(config, split)
     least = config.env.window_bars + config.market.decision_lag
-    split = taken(split, max(len(split) - BARS - least, 0), len(split))
+    bars = max(BARS, DECISIONS * config.market.decision_interval_bars)
+    split = taken(split, max(len(split) - bars - least, 0), len(split))
     env = case.chain.environment(config, split, "backtest")
     network = playing.probe(case.chain, config, env)
     closes = split.timestamps_s + round(split.interval_s)
@@ -57,10 +61,13 @@ Evidence = Callable[[Played, npt.NDArray[np.int64], int], list[Timed]]
 
 
 @lru_cache(maxsize=4_096)
-def replayed(case: Case, t: int, how: str) -> Played | TruefillError:
-    """The stage played again with all rows after ``t`` changed, or why that was refused."""
+def replayed(case: Case, t: int, how: str) -> Played | TruefillError | None:
+    """The stage played again with all rows after ``t`` changed, or why that was refused; None where
+    the change is none."""
     stage = stage_of(case)
     changed = changed_after(stage.split, t, how)
+    if not rows_differ(stage.split, changed):
+        return None
     try:
         env = case.chain.environment(case.small.config, changed, "backtest")
     except TruefillError as error:
@@ -68,18 +75,29 @@ def replayed(case: Case, t: int, how: str) -> Played | TruefillError:
     return playing.play(case.chain, env, stage.network)
 
 
-def sweep_rows(case: Case, tally: Tally, evidence: Evidence) -> Stage:
-    """Every mutation of the rows after every bar."""
-    stage = stage_of(case)
+def row_cuts(case: Case, stage: Stage) -> list[int]:
+    """Every bar; of long ones ``BARS``, and those before and of each fill."""
     bars = range(stage.first, len(stage.split) - 1)
-    cuts = some(bars, 12) if case.quick else list(bars)
+    if case.quick:
+        return some(bars, 12)
+    traded = np.flatnonzero(stage.played.fill_units.any(axis=-1)) + stage.first
+    wanted = {*some(bars, BARS), *(int(t) for t in traded), *(int(t) + 1 for t in traded)}
+    return sorted(wanted & set(bars))
+
+
+def sweep_rows(case: Case, tally: Tally, evidence: Evidence) -> Stage:
+    """Every mutation of the rows after every cut."""
+    stage = stage_of(case)
+    cuts = row_cuts(case, stage)
     tally.plan(len(cuts) * len(ROW_MUTATIONS))
     before = evidence(stage.played, stage.closes_s, stage.first)
     for t in cuts:
         for how in ROW_MUTATIONS:
             played = replayed(case, t, how)
-            if isinstance(played, TruefillError):
-                tally.refuse(how, played)
+            if played is None:
+                tally.skip(how)
+            elif isinstance(played, TruefillError):
+                tally.refuse(int(stage.closes_s[t]), how, played)
             else:
                 after = evidence(played, stage.closes_s, stage.first)
                 tally.compare(int(stage.closes_s[t]), how, before, after)
@@ -104,7 +122,7 @@ def actions(case: Case, tally: Tally) -> None:
     stage = sweep_rows(case, tally, playing.decided)
     kinds = len(np.unique(stage.played.action.reshape(len(stage.played.action), -1), axis=0))
     if kinds < 2:
-        tally.notes.append("the network decides the same on every bar: little is proven here")
+        tally.doubts.append("the network decides the same on every bar")
 
 
 @audit(
@@ -116,7 +134,7 @@ def actions(case: Case, tally: Tally) -> None:
 def equity(case: Case, tally: Tally) -> None:
     stage = sweep_rows(case, tally, playing.done)
     if not np.any(stage.played.fill_units):
-        tally.notes.append("the network never traded: little is proven here")
+        tally.doubts.append("the network never traded")
 
 
 @audit(
@@ -134,10 +152,13 @@ def backtest(case: Case, tally: Tally) -> None:
     for t in cuts:
         for how in ROW_MUTATIONS:
             split = changed_after(stage.split, t, how)
+            if not rows_differ(stage.split, split):
+                tally.skip(how)
+                continue
             try:
                 env = case.chain.environment(case.small.config, split, "backtest")
             except TruefillError as error:
-                tally.refuse(how, error)
+                tally.refuse(int(stage.closes_s[t]), how, error)
                 continue
             after = _traced(
                 case, policy, env, replace(split, timestamps_s=stage.split.timestamps_s)
@@ -173,16 +194,14 @@ def fills(case: Case, tally: Tally) -> None:
     before = playing.done(stage.played, stage.closes_s, stage.first)
     for step in steps:  # other decisions from this step on
         other = forced.copy()
-        other[step:] = _other_actions(forced[step:], stage.env)
+        other[step:] = other_actions(forced[step:], stage.env)
         played = playing.play(case.chain, stage.env, stage.network, other)
         after = playing.done(played, stage.closes_s, stage.first)
         cut = int(stage.closes_s[stage.first + step + lag - 1])
         tally.compare(cut, "other decisions", before, after)
 
 
-def _follow_the_open(
-    case: Case, tally: Tally, stage: Stage, forced: npt.NDArray[np.generic]
-) -> None:
+def _follow_the_open(case: Case, tally: Tally, stage: Stage, forced: npt.NDArray[Any]) -> None:
     """Move every open inside its bar's range (widened for it); each order that still fills must
     then fill at another price."""
     split = stage.split
@@ -196,10 +215,10 @@ def _follow_the_open(
     both = (one.fill_units != 0.0) & (other.fill_units != 0.0)
     tally.plan(1)
     cut = int(stage.closes_s[-1])
-    tally.compare(cut, "other opens", [], [])
+    tally.compare(cut, "other opens", [], [], reacted=False)
     tally.values += int(both.sum())
     if not both.any():
-        tally.notes.append("no order was filled: little is proven here")
+        tally.doubts.append("no order was filled at its open")
     stuck = np.argwhere(both & (one.fill_price == other.fill_price))
     for bar, symbol in stuck[:1]:
         at = int(split.timestamps_s[stage.first + 1 + int(bar)])
@@ -209,9 +228,14 @@ def _follow_the_open(
         tally.notes.append(f"first fill that ignores its open: {moment(at)}")
 
 
-def _other_actions(actions: npt.NDArray[np.generic], env: Environment) -> npt.NDArray[np.generic]:
-    """Actions that differ from these on every bar."""
-    if env.spec.decoder.discrete:
-        return np.roll(actions, 1, axis=0)[::-1].copy()
-    opposite: npt.NDArray[np.generic] = np.negative(actions)
-    return opposite
+def other_actions(actions: npt.NDArray[Any], env: Environment) -> npt.NDArray[Any]:
+    """Actions every one of which differs from these: the next choice, or the value mirrored in its
+    range (the end of the range, where it is the middle)."""
+    decoder = env.spec.decoder
+    if decoder.discrete:
+        return ((actions + 1) % decoder.num_actions).astype(actions.dtype)
+    low, high = decoder.low, decoder.high
+    inside = np.clip(actions, low, high)
+    mirrored = low + high - inside
+    near = np.abs(mirrored - inside) < SAME_ACTION * (high - low)
+    return np.where(near, high, mirrored).astype(actions.dtype)

@@ -15,13 +15,13 @@ import numpy as np
 
 from truefill.audit.case import Case
 from truefill.audit.chain import Trained
+from truefill.audit.checks.dataset import variants
 from truefill.audit.evidence import Timed, fact
 from truefill.audit.mutations import FINITE
 from truefill.audit.play import Probe
 from truefill.audit.registry import Tally, audit
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
-from truefill.core.errors import TruefillError
 from truefill.features.build import BuiltDataset
 
 SEEDS = (1, 2)
@@ -53,21 +53,15 @@ def short(config: Config) -> Config:
 
 
 @lru_cache(maxsize=16)
-def _trained(case: Case, cut_s: int | None, how: str) -> dict[int, Trained] | TruefillError:
-    """A short training of every seed on the changed data, or why they were refused."""
-    built = built_of(case, cut_s, how)
-    if isinstance(built, TruefillError):
-        return built
+def _trained(case: Case, cut_s: int | None, how: str) -> dict[int, Trained]:
+    """A short training of every seed on the small dataset, or on a variant of it."""
+    built = case.small.built if cut_s is None else case.variant(cut_s, how)
+    assert isinstance(built, BuiltDataset)
     config = short(case.small.config)
     return {
         seed: case.chain.train(config, built, case.chain, seed, Path(mkdtemp(dir=case.scratch)))
         for seed in SEEDS
     }
-
-
-def built_of(case: Case, cut_s: int | None, how: str) -> BuiltDataset | TruefillError:
-    """The small dataset, as it is where there is no cut."""
-    return case.small.built if cut_s is None else case.variant(cut_s, how)
 
 
 def changes(case: Case) -> Iterator[tuple[int, str]]:
@@ -78,6 +72,11 @@ def changes(case: Case) -> Iterator[tuple[int, str]]:
         yield ends["train"], how
     for how in FINITE[:count]:
         yield ends["validation"], how
+
+
+def changes_of_test(case: Case) -> list[tuple[int, str]]:
+    """Those at the end of validation."""
+    return [(cut, how) for cut, how in changes(case) if cut == case.small_ends["validation"]]
 
 
 def weights(case: Case, trained: dict[int, Trained]) -> list[Timed]:
@@ -99,16 +98,10 @@ def weights(case: Case, trained: dict[int, Trained]) -> list[Timed]:
     "network when all that follows validation does",
 )
 def check_weights(case: Case, tally: Tally) -> None:
-    plan = list(changes(case))
-    tally.plan(len(plan))
-    first = _trained(case, None, "")
-    assert not isinstance(first, TruefillError)
-    for cut, how in plan:
-        trained = _trained(case, cut, how)
-        if isinstance(trained, TruefillError):
-            tally.refuse(how, trained)
-        else:
-            tally.compare(cut, how, weights(case, first), weights(case, trained))
+    before = weights(case, _trained(case, None, ""))
+    for cut, how, built in variants(case, tally, changes(case)):
+        after = weights(case, _trained(case, cut, how))
+        tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
 
 @audit(
@@ -118,8 +111,6 @@ def check_weights(case: Case, tally: Tally) -> None:
 )
 def check_selection(case: Case, tally: Tally) -> None:
     end = case.small_ends["validation"]
-    plan = [how for cut, how in changes(case) if cut == end]
-    tally.plan(len(plan))
 
     def chosen(built: BuiltDataset, trained: dict[int, Trained]) -> list[Timed]:
         scores = {str(seed): one.score for seed, one in trained.items()}
@@ -128,15 +119,10 @@ def check_selection(case: Case, tally: Tally) -> None:
             fact("chosen seed", end, case.chain.select(built, trained)),
         ]
 
-    first = _trained(case, None, "")
-    assert not isinstance(first, TruefillError)
-    before = chosen(case.small.built, first)
-    for how in plan:
-        built, trained = built_of(case, end, how), _trained(case, end, how)
-        if isinstance(trained, TruefillError):
-            tally.refuse(how, trained)
-        elif not isinstance(built, TruefillError):
-            tally.compare(end, how, before, chosen(built, trained))
+    before = chosen(case.small.built, _trained(case, None, ""))
+    for cut, how, built in variants(case, tally, changes_of_test(case)):
+        after = chosen(built, _trained(case, cut, how))
+        tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
 
 @audit(
@@ -146,11 +132,7 @@ def check_selection(case: Case, tally: Tally) -> None:
 )
 def check_validation(case: Case, tally: Tally) -> None:
     end = case.small_ends["validation"]
-    plan = [how for cut, how in changes(case) if cut == end]
-    tally.plan(len(plan))
-    first = _trained(case, None, "")
-    assert not isinstance(first, TruefillError)
-    network = first[SEEDS[0]].network
+    network = _trained(case, None, "")[SEEDS[0]].network
     config = short(case.small.config)
 
     def results(built: BuiltDataset) -> list[Timed]:
@@ -164,9 +146,5 @@ def check_validation(case: Case, tally: Tally) -> None:
         ]
 
     before = results(case.small.built)
-    for how in plan:
-        built = built_of(case, end, how)
-        if isinstance(built, TruefillError):
-            tally.refuse(how, built)
-        else:
-            tally.compare(end, how, before, results(built))
+    for cut, how, built in variants(case, tally, changes_of_test(case)):
+        tally.compare(cut, how, before, results(built), reacted=case.reaches(built))

@@ -9,8 +9,8 @@ from truefill.data.sessions import session_time
 
 DAY_S, WEEK_S = 86_400, 604_800
 MONDAY_S = 345_600  # 1970-01-05
-WEEKS = 4
-"""Fewest weeks that show at which hours of the week a market is open."""
+WEEKS, DAYS = 4, 7
+"""Fewest weeks that show at which hours of the week a market is open; days, hours of the day."""
 OPEN_SHARE = 0.9
 """Share of weeks with a bar from which an hour of the week counts as open."""
 CLOSED_S = 10 * 3_600
@@ -65,15 +65,13 @@ def _missing_inside(bars: SymbolBars, holes: Ints, missing: Ints) -> Ints:
 def _missing_usual(bars: SymbolBars, holes: Ints, missing: Ints) -> Ints:
     """Bars missing in holes that lie wholly at hours of the week that usually have bars."""
     slot_s = max(int(bars.interval_s), 1)
-    slots = WEEK_S // slot_s
     long = np.where(missing * bars.interval_s > LONGEST_REST_S, missing, 0)
-    if not slots:
+    count, period_s = _periods(bars)
+    slots = period_s // slot_s
+    if not slots or not count:
         return long
     slot = (bars.start_s - MONDAY_S) // slot_s % slots
-    weeks = (bars.start_s[-1] - MONDAY_S) // WEEK_S - (bars.start_s[0] - MONDAY_S) // WEEK_S + 1
-    if weeks < WEEKS:
-        return long
-    usual = np.bincount(slot, minlength=slots) >= OPEN_SHARE * weeks
+    usual = np.bincount(slot, minlength=slots) >= OPEN_SHARE * count
     always = bool(usual.all())
     before = np.concatenate([[0], np.cumsum(np.tile(usual, 2))])
     first, rest = slot[holes] + 1, missing % slots
@@ -82,6 +80,16 @@ def _missing_usual(bars: SymbolBars, holes: Ints, missing: Ints) -> Ints:
     if not always:
         whole &= (missing * bars.interval_s < CLOSED_S) & (bars.interval_s < DAY_S)
     return np.where(whole, missing, long)
+
+
+def _periods(bars: SymbolBars) -> tuple[int, int]:
+    """Of how many weeks, or days with bars in a file of fewer weeks, and their seconds; 0: of too
+    few to tell when the market is open."""
+    weeks = int(bars.start_s[-1] - bars.start_s[0]) // WEEK_S
+    if weeks >= WEEKS:
+        return weeks, WEEK_S
+    days = len(np.unique(bars.start_s // DAY_S))
+    return (days - 2 if days >= DAYS else 0), DAY_S  # the first and the last may be parts
 
 
 def outside_session(bars: SymbolBars) -> Hit | None:

@@ -87,8 +87,10 @@ def to_numbers(
             finite = finite | source.is_null() | (values.is_null() & _is_nan_text(source))
         if not finite.all():
             broken = table.select(ROW, cell=source).filter(~finite)
+            cell = broken["cell"][0]
+            shown = "an empty cell" if cell is None or cell == "" else repr(cell)
             found.add(
-                "not_a_number", f"{broken['cell'][0]!r} is no finite number",
+                "not_a_number", f"{shown} is no finite number",
                 row=broken[ROW][0], column=name, others=broken.height - 1,
             )  # fmt: skip
             whole = whole & finite

@@ -12,7 +12,9 @@ SESSION_BARS = 3
 """Fewest bars that make a still session, and repeats from which on a repair drops them."""
 STILL, USUALLY_STILL = 0.9, 0.5
 """Share of repeats from which a session stands still, unless half of them do in most sessions."""
-SHORTEST_RUN = 6
+SHORTEST_RUN, SHORTEST_DAYS = 6, 3
+"""Fewest repeats in a row that are told of, of bars within a day and of daily ones."""
+DAY_S = 86_400.0
 RARE = 1e-3
 """Runs of which a file of this length would be expected to hold fewer are called frozen."""
 
@@ -71,7 +73,7 @@ def frozen_price(bars: SymbolBars) -> Hit | None:
     share = float(same.mean())
     if share == 0.0:
         return None
-    least = SHORTEST_RUN
+    least = SHORTEST_RUN if bars.interval_s < DAY_S else SHORTEST_DAYS
     if share < 1.0:
         least = max(least, round(log(RARE / len(bars)) / log(share)))
     first, length = _runs(same)
@@ -96,19 +98,26 @@ def _same_prices(bars: SymbolBars) -> Bools:
 
 
 def copied_bar(bars: SymbolBars) -> Hit | None:
-    """Rule ``copied_bar``: three or four different prices and a volume above 0, all equal to the
-    bar before.
+    """Rule ``copied_bar``: three or four different prices, or a range beyond a usual move, and a
+    volume above 0 (or none in the whole file), all equal to the bar before.
 
     Trade does not repeat so; which of the two is the copy, the file does not say.
     """
-    within = [(price > bars.low) & (price < bars.high) for price in (bars.open, bars.close)]
-    same = _same_prices(bars) & (within[0] | within[1]) & (bars.volume > 0.0)
-    same[1:] &= bars.volume[1:] == bars.volume[:-1]
+    same = _same_prices(bars)
+    at = np.flatnonzero(same)
+    if not len(at):
+        return None
+    opens, high, low, close = (x[at] for x in (bars.open, bars.high, bars.low, bars.close))
+    within = ((opens > low) & (opens < high)) | ((close > low) & (close < high))
+    if bars.positive:
+        within |= np.log(high / low) > bars.usual_move[at]
+    traded = (bars.volume[at] > 0.0) | (not bars.volume.any())
+    same[at] = within & traded & (bars.volume[at] == bars.volume[at - 1])
     if not same.any():
         return None
-    at = int(np.argmax(same))
-    what = f"{bars.at(at)} has the prices and the volume of the bar before"
-    return Hit(what, at, "close", int(same.sum()) - 1)
+    first = int(np.argmax(same))
+    what = f"{bars.at(first)} has the prices and the volume of the bar before"
+    return Hit(what, first, "close", int(same.sum()) - 1)
 
 
 def _runs(mask: Bools) -> tuple[Ints, Ints]:

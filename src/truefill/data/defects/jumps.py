@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import log
 
 import numpy as np
 
 from truefill.data.defects.symbol import Bools, Floats, Hit, SymbolBars
 
-SPIKE, OUTLIER = 70.0, 40.0
-"""Times the usual move around it. Of the real files in the tests none has a close that leaves and
-comes back by more than 61 times (a late print after hours); highs and lows reach 21 times on
-crypto, and more than 100 on old exchange prints."""
-LEAST, LARGE, LARGE_SPIKE = 0.005, log(1.5), 15.0
-"""Log moves: smaller ones are never told of; from ``LARGE`` on 15 times the usual is enough."""
+SPIKE = {0.0: 70.0, 300.0: 35.0, 86_400.0: 15.0}
+OUTLIER = {0.0: 40.0, 300.0: 30.0, 86_400.0: 12.0}
+"""Times the usual move around it, by the seconds from which an interval counts: the shorter, the
+heavier the tails. In the real files of the tests a close leaves and comes back by at most 65 times
+(1 minute, a late print after hours), 22 (5 minutes, 1 hour) and 8 (daily); highs and lows reach 22
+and 10, and more than 90 on old exchange prints."""
+LEAST, LARGE, LARGE_SPIKE = 0.005, log(1.5), 10.0
+"""Log moves: smaller ones are never told of; from ``LARGE`` on 10 times the usual is enough."""
 RATIOS = (1.5, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50)
 SMALLEST_WITHOUT_VOLUME = 2.0
 BESIDE = 20
-"""Bars before and after a jump whose median price and turnover are compared."""
+"""Bars before and after a jump whose median price (and turnover of daily bars) are compared."""
+DAYS_BEFORE = 5
 USUAL_TURNOVER = 3.0
 """News that move a price by a third multiply what is traded; a split leaves it as it was."""
 SCALE_SLACK = 0.3
+DAY_S = 86_400.0
 
 
 def price_spike(bars: SymbolBars) -> Hit | None:
@@ -55,7 +60,8 @@ def outlier_tick(bars: SymbolBars) -> Hit | None:
     return _told(bars, size, far, column, "reaches away")
 
 
-def _far(bars: SymbolBars, size: Floats, least: float) -> Bools:
+def _far(bars: SymbolBars, size: Floats, limits: Mapping[float, float]) -> Bools:
+    least = limits[max(start for start in limits if start <= bars.interval_s)]
     times = size / bars.usual_move
     found: Bools = (size >= LEAST) & ((times > least) | ((size >= LARGE) & (times > LARGE_SPIKE)))
     return found
@@ -98,11 +104,11 @@ def unadjusted_split(bars: SymbolBars) -> Hit | None:
     if not bars.positive or len(bars) < 2 * BESIDE:
         return None
     jump = np.log(bars.open[1:] / bars.close[:-1])
-    slack = float(np.clip(6.0 * np.median(np.abs(jump)), 0.01, 0.06))
+    slack = _slack(bars, jump)
     found = []
     for at in (np.flatnonzero(np.abs(jump) > log(RATIOS[0]) - slack) + 1).tolist():
-        ratio = min(RATIOS, key=lambda r: abs(abs(jump[at - 1]) - log(r)))
-        if abs(abs(jump[at - 1]) - log(ratio)) <= slack and _unexplained(bars, at, ratio):
+        ratio = _ratio(bars, at, slack)
+        if ratio and not _declared(bars, at):
             found.append((at, ratio))
     if not found:
         return None
@@ -112,17 +118,55 @@ def unadjusted_split(bars: SymbolBars) -> Hit | None:
     return Hit(f"{words}, as after a {kind} of {ratio:g}", at, "open", len(found) - 1)
 
 
-def _unexplained(bars: SymbolBars, at: int, ratio: float) -> bool:
-    """The jump lasts, turnover is as usual, and no split is declared between the two bars."""
-    declared = (bars.splits_s > bars.start_s[at - 1]) & (bars.splits_s <= bars.start_s[at])
-    if declared.any():
-        return False
+def is_split(bars: SymbolBars, at: int) -> bool:
+    """A split explains the open of bar ``at``, declared or not."""
+    slack = _slack(bars, np.log(bars.open[1:] / bars.close[:-1]))
+    return _declared(bars, at) or _ratio(bars, at, slack) > 0.0
+
+
+def _slack(bars: SymbolBars, jump: Floats) -> float:
+    """How far off its ratio a split may open: six usual jumps from one session to the next."""
+    between = jump[bars.session_first[1:] - 1]
+    usual = float(np.median(np.abs(between))) if len(between) else 0.0
+    return min(max(6.0 * usual, 0.01), 0.06)
+
+
+def _declared(bars: SymbolBars, at: int) -> bool:
+    """A split event lies between bar ``at`` and the one before it."""
+    return bool(
+        ((bars.splits_s > bars.start_s[at - 1]) & (bars.splits_s <= bars.start_s[at])).any()
+    )
+
+
+def _ratio(bars: SymbolBars, at: int, slack: float) -> float:
+    """The ratio of a split by which bar ``at`` opens off the close before, for good, at usual
+    turnover; 0: none."""
+    jump = abs(log(bars.open[at] / bars.close[at - 1]))
+    ratio = min(RATIOS, key=lambda r: abs(jump - log(r)))
     before, after = slice(max(at - BESIDE, 0), at), slice(at, at + BESIDE)
     moved = abs(log(float(np.median(bars.close[after]) / np.median(bars.close[before]))))
-    if abs(moved - log(ratio)) > 0.35 * log(ratio):
-        return False
-    turnover = bars.volume * bars.close
-    usual = float(np.median(turnover[before]))
-    if usual <= 0.0:
-        return ratio >= SMALLEST_WITHOUT_VOLUME
-    return float(np.median(turnover[at : at + 3])) < USUAL_TURNOVER * usual
+    if abs(jump - log(ratio)) > slack or abs(moved - log(ratio)) > 0.35 * log(ratio):
+        return 0.0
+    # Volumes adjusted beside prices that are not: shares, not turnover, stay as they were.
+    risen = [_risen(bars, traded, at) for traded in (bars.volume * bars.close, bars.volume)]
+    known = [times for times in risen if times is not None]
+    usual = min(known) < USUAL_TURNOVER if known else ratio >= SMALLEST_WITHOUT_VOLUME
+    return float(ratio) if usual else 0.0
+
+
+def _risen(bars: SymbolBars, traded: Floats, at: int) -> float | None:
+    """How many times the usual is traded from bar ``at`` on; nothing where no volume is known.
+
+    Daily bars: the median of 3 against that of 20 before. Shorter ones: a day against the busiest
+    stretch as long of the five days before, as hours of a day differ.
+    """
+    if bars.interval_s >= DAY_S:
+        usual = float(np.median(traded[max(at - BESIDE, 0) : at]))
+        return float(np.median(traded[at : at + 3])) / usual if usual > 0.0 else None
+    day, moment = round(DAY_S), bars.start_s[at]
+    end = int(np.searchsorted(bars.start_s, moment + day))
+    first = int(np.searchsorted(bars.start_s, moment - DAYS_BEFORE * day))
+    total = np.concatenate([[0.0], np.cumsum(traded[first:at])])
+    length = min(end - at, at - first)
+    busiest = float((total[length:] - total[:-length]).max())
+    return float(traded[at : at + length].sum()) / busiest if busiest > 0.0 else None

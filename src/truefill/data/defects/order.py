@@ -13,7 +13,7 @@ Ints = npt.NDArray[np.int64]
 KEY = ("symbol", "timestamp")
 LARGEST_SHIFT_S = 26 * 3_600
 """Timezones lie at most 26 hours apart; rows further back are merely out of order."""
-SHIFTED_ROWS = 10
+SHIFTED_ROWS, SHIFTED_TWINS = 10, 2
 """Fewest rows before and after one step back that make it a change of clocks."""
 
 
@@ -31,7 +31,7 @@ def check_order(table: pl.DataFrame, interval_s: float, found: Findings) -> pl.D
         return table.sort(*KEY, maintain_order=True)
     if _two_clocks(table, interval_s, found):
         return table.sort(*KEY, maintain_order=True).unique(KEY, keep="first", maintain_order=True)
-    table = _without_twins(table, found)
+    table = _without_twins(table, interval_s, found)
     back = _steps(table) <= 0
     if back.any():
         _note_back(table, back, "unsorted", "is earlier than the row before it", found)
@@ -54,7 +54,7 @@ def _note_back(
                   column="timestamp", others=rows.height - 1)  # fmt: skip
 
 
-def _without_twins(table: pl.DataFrame, found: Findings) -> pl.DataFrame:
+def _without_twins(table: pl.DataFrame, interval_s: float, found: Findings) -> pl.DataFrame:
     """``table`` without the second of two rows of one moment."""
     first = table.unique(KEY, keep="first", maintain_order=True)
     twins = table.join(first.select(ROW), on=ROW, how="anti")
@@ -67,12 +67,37 @@ def _without_twins(table: pl.DataFrame, found: Findings) -> pl.DataFrame:
     )
     for rule, which in (("duplicate_timestamp", ~same), ("duplicate_row", same)):
         rows = found.rows(rule, pairs.filter(which))
+        if rule == "duplicate_timestamp" and _second_clock(first, rows, interval_s, found):
+            continue
         if rows.height:
             row = rows.row(0, named=True)
             what = f"{row['symbol']} {row['timestamp']} stands already in row {row[f'{ROW}_first']}"
             what += "" if rule == "duplicate_row" else ", with other values"
             found.add(rule, what, row=row[ROW], column="timestamp", others=rows.height - 1)
     return first
+
+
+def _second_clock(
+    first: pl.DataFrame, twins: pl.DataFrame, interval_s: float, found: Findings
+) -> bool:
+    """Rule ``two_clocks``: as many bars in a row stand twice with other values as are missing not
+    far from them, as where a shifted part was sorted in among the others."""
+    if twins.height < SHIFTED_TWINS or twins["symbol"].n_unique() > 1 or interval_s == 0.0:
+        return False
+    own = first.filter(pl.col("symbol") == twins["symbol"][0])["timestamp"]
+    stamps, interval = own.sort().dt.epoch("us").to_numpy(), round(interval_s * 1e6)
+    twice = np.sort(twins["timestamp"].dt.epoch("us").to_numpy())
+    if not bool((np.diff(twice) == interval).all()):
+        return False
+    before = np.flatnonzero(np.diff(stamps) == (len(twice) + 1) * interval)
+    hole = np.stack([stamps[before], stamps[before + 1]])
+    away = np.maximum(hole[0] - twice[-1], twice[0] - hole[1])
+    if not bool((away <= LARGEST_SHIFT_S * 1e6).any()):
+        return False
+    what = f"{len(twice):,} bars in a row stand twice, and as many are missing beside them"
+    found.add("two_clocks", what, row=int(twins[ROW].min()), column="timestamp",  # type: ignore[arg-type]
+              others=len(twice) - 1)  # fmt: skip
+    return True
 
 
 def _two_clocks(table: pl.DataFrame, interval_s: float, found: Findings) -> bool:

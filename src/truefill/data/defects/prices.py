@@ -12,7 +12,7 @@ from truefill.data.defects.finding import ROW, Findings, first_row, more, refuse
 
 Check = tuple[str, str, pl.Expr]
 """Rule, column, and the rows that break it."""
-QUOTES = (("bid", "ask"), ("open", "ask_open"), ("close", "ask_close"))
+QUOTES = (("bid", "ask"), *((name, f"ask_{name}") for name in PRICES))
 
 
 def check_prices(table: pl.DataFrame, found: Findings, *, any_sign: bool = False) -> pl.DataFrame:

@@ -40,7 +40,9 @@ def read_csv(path: Path, encoding: str, separator: str, found: Findings) -> pl.D
         found.add("junk_first_line", f"{skipped} line{'s' if skipped > 1 else ''} before the "
                   f"header: {shown!r}")  # fmt: skip
     header = [name.strip() for name in lines[skipped]] if len(lines) > skipped else []
-    _check_header(header, separator, found.file)
+    if plain and any("\ufffd" in name for name in header):
+        _decoded(path.read_bytes(), "utf-8", found.file)
+    _check_header(header, lines[skipped + 1 :], separator, found.file)
     try:
         table = pl.read_csv(source, infer_schema=False, separator=separator, skip_lines=skipped)
     except pl.exceptions.ComputeError as error:
@@ -76,13 +78,13 @@ def _rows(head: bytes, separator: str) -> list[list[str]]:
 
 
 def _lines_before_header(lines: list[list[str]]) -> int:
-    """How many lines come before the first one that has as many cells as most lines, and no number
-    among them; 0 where the first line is no other than most."""
+    """How many lines come before the first one that has as many cells as most lines, more than one
+    of them filled, and no number among them; 0 where that is the first line, or none."""
     usual = Counter(len(line) for line in lines[1:]).most_common(1)
-    if not usual or usual[0][0] < 2 or len(lines[0]) == usual[0][0]:
+    if not usual or usual[0][0] < 2:
         return 0
     for i, line in enumerate(lines):
-        if len(line) == usual[0][0]:
+        if len(line) == usual[0][0] and sum(bool(cell.strip()) for cell in line) > 1:
             return 0 if any(_is_number(cell) for cell in line) else i
     return 0
 
@@ -95,12 +97,22 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _check_header(header: list[str], separator: str, file: str) -> None:
+def _check_header(header: list[str], rows: list[list[str]], separator: str, file: str) -> None:
+    """Rules ``wrong_separator``, ``missing_columns`` (no header at all), ``duplicate_columns``, and
+    ``unreadable_file`` where the header has more cells than every line under it."""
     if len(header) == 1:
         others = [mark for mark in (",", ";", "\t", "|") if mark != separator and mark in header[0]]
         if others:
             refuse("wrong_separator", f"the header is one cell: {header[0][:60]!r}", file=file,
                    do=f"set separator: {others[0]!r} on this file")  # fmt: skip
+    if sum(_is_number(name) for name in header) * 2 > len(header):
+        refuse("missing_columns", f"the first line holds numbers, not names: {header[0]!r}, "
+               f"{header[1]!r}, ...", file=file,
+               do="write the names of the columns above it")  # fmt: skip
+    longest = max(map(len, rows), default=len(header))
+    if 1 < longest < len(header):
+        refuse("unreadable_file", f"the header has {len(header)} cells, the lines {longest}",
+               file=file)  # fmt: skip
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         refuse("duplicate_columns", f"{twice[0]!r} stands twice in the header", file=file,
