@@ -33,6 +33,7 @@ from truefill.evaluation.backtest import backtest
 from truefill.evaluation.policy import Policy
 from truefill.evaluation.trace import Trace
 from truefill.features.base import Context, Floats
+from truefill.features.blame import blamed
 from truefill.features.build import (
     BuiltDataset,
     build,
@@ -90,7 +91,8 @@ def contexts(config: Config, inputs: Inputs) -> list[Context]:
 def calculate(spec: FeatureSpec, context: Context) -> Floats:
     """f64[T] of one feature as its calculator gives it: nothing is refused here."""
     entry = CALCULATORS.get(spec.calculator)
-    return entry.make(entry.params(**spec.params), context)
+    with blamed(entry, spec.name):
+        return entry.make(entry.params(**spec.params), context)
 
 
 def raw(config: Config, specs: Specs, inputs: Inputs) -> RawFeatures:

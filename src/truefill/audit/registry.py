@@ -143,7 +143,7 @@ class Tally:
         self.mutations[mutation] = self.mutations.get(mutation, 0) + 1
         self.reacted += differ(before, after) if reacted is None else reacted
         gone = {timed.item for timed in (*before, *after) if timed.refused}
-        for item in gone:
+        for item in sorted(gone):  # the same audit gives the same bytes
             self.reasons.setdefault(mutation, f"{item} cannot be computed")
         for timed in before:
             self._items.setdefault(timed.item, [0, 0])[timed.item in gone] += 1

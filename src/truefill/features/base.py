@@ -21,8 +21,9 @@ included; a recursive one: until older bars weigh less than 1e-6; default ``warm
 such a calculator has no warm-up in bars); ``irregular`` (where it has no value depends on which
 bars there are: ``warmup`` is then the least, and NaN later on is no error); ``timeframe``
 (parameters -> seconds of the bars in which ``warmup`` and ``lookback`` count; null: the
-dataset's). ``unit``, ``normalized`` and ``level`` may be functions of the parameters too
-(:func:`fact`).
+dataset's); ``clock`` (depends on clock and symbol alone: the audit asks it of users' calculators
+that no change of the bars moves). ``unit``, ``normalized`` and ``level`` may be functions of the
+parameters too (:func:`fact`).
 """
 
 from __future__ import annotations
@@ -149,6 +150,7 @@ def calculator(
     columns: Callable[[Any], Sequence[str]] = lambda p: (),
     irregular: bool = False,
     timeframe: Callable[[Any], float] | None = None,
+    clock: bool = False,
 ) -> Callable[[MakesCalculator], MakesCalculator]:
     """Decorator: register a calculator (a function, or a :class:`Running` class) with all its
     facts."""
@@ -170,6 +172,7 @@ def calculator(
             columns=columns,
             irregular=irregular or values_needed is not None,
             timeframe=timeframe,
+            clock=clock,
             running=running,
         )(make)
         return made

@@ -65,6 +65,13 @@ def load_plugins(paths: Iterable[Path]) -> dict[str, str]:
     return hashes
 
 
+def run_again(paths: Iterable[Path]) -> None:
+    """Run these files anew: what their code has remembered since it was loaded is gone."""
+    paths = list(paths)
+    _unregister({path: _LOADED.pop(path) for path in map(Path.absolute, paths) if path in _LOADED})
+    load_plugins(paths)
+
+
 def require_named(paths: Iterable[Path], features: Iterable[FeatureConfig]) -> None:
     """Refuse a calculator of a file that these ``plugins:`` do not name: one that another config of
     this process brought along, whose hash this one's dataset would not hold."""

@@ -3,6 +3,7 @@
 # isort: off
 from truefill.audit.checks import bars as bars
 from truefill.audit.checks import features as features
+from truefill.audit.checks import streamed as streamed
 from truefill.audit.checks import publication as publication
 from truefill.audit.checks import dataset as dataset
 from truefill.audit.checks import side_files as side_files

@@ -8,18 +8,23 @@ import numpy as np
 
 from truefill.audit.case import Case
 from truefill.audit.cuts import every_cut, targeted_cuts
-from truefill.audit.evidence import Timed, refused
+from truefill.audit.evidence import Timed, differ, refused
 from truefill.audit.mutations import FINITE, MUTATIONS, closes_s
 from truefill.audit.registry import Tally, audit, sweep
 from truefill.core.errors import TruefillError
 from truefill.data.inputs import Inputs
 from truefill.features.base import Context
+from truefill.features.blame import user_file
 from truefill.features.contract import FeatureSpec
+from truefill.features.plugins import run_again
+from truefill.features.registry import CALCULATORS
 
 AFTER = 60
 """Bars after a targeted cut that its slice of the real data holds."""
 WHOLE_CUTS = 2
 """Split borders at which the whole history is computed again."""
+FROM_THE_START = 0
+"""A cut (unix seconds) before all bars."""
 
 
 def calculators(case: Case) -> Callable[[Inputs], list[Timed]]:
@@ -39,6 +44,7 @@ def calculators(case: Case) -> Callable[[Inputs], list[Timed]]:
         return [Timed(f"given {n} ({bars.symbol})", bars.closes_s, c) for n, c in columns.items()]
 
     def produce(inputs: Inputs) -> list[Timed]:
+        run_again(case.config.plugins)  # or a value that their code keeps would pass for honest
         with np.errstate(all="ignore"):
             found = case.contexts(inputs)
             features = [values(s, bars) for bars in found for s in case.specs]
@@ -51,6 +57,7 @@ def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
     """Each feature of each symbol as the dataset stage computes it, with the market's own."""
 
     def produce(inputs: Inputs) -> list[Timed]:
+        run_again(case.config.plugins)
         found = case.raw(inputs)
         closes = closes_s(found.table, case.bar_interval_s)
         symbols = found.table["symbol"].to_numpy()
@@ -76,6 +83,29 @@ def raw(case: Case) -> Callable[[Inputs], list[Timed]]:
 def canary(case: Case, tally: Tally) -> None:
     cuts = every_cut(case, case.canary, case.warmup_bars)
     sweep(case, tally, case.canary, calculators(case), cuts, MUTATIONS)
+    tally.doubts += deaf(case, case.canary)
+
+
+def deaf(case: Case, inputs: Inputs) -> list[str]:
+    """Users' features that no other bars move, and that are not declared to be of the clock: where
+    they have their values from, no cut can tell."""
+    users = [
+        spec
+        for spec in case.specs
+        if user_file(entry := CALCULATORS.get(spec.calculator)) and not entry.facts["clock"]
+    ]
+    if not users:
+        return []
+    produce = calculators(case)
+    before = {timed.item: timed for timed in produce(inputs)}
+    after = {timed.item: timed for timed in produce(case.changed(inputs, FROM_THE_START, "random"))}
+    names = [f"{s.name} ({bars.symbol})" for s in users for bars in case.contexts(inputs)]
+    return [
+        f"{name} is the same whatever the bars are: it has its values from elsewhere (a file?); "
+        "if it depends on the clock alone, say clock=True where it is registered"
+        for name in names
+        if not differ([before[name]], [after[name]])
+    ]
 
 
 @audit(
