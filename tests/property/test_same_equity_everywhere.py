@@ -110,7 +110,8 @@ def streamed(env: Environment, actions: np.ndarray) -> np.ndarray:
     return np.asarray(equity)
 
 
-@pytest.mark.parametrize("symbols", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("symbols", [1, 3])
 def test_one_action_list_gives_one_equity_everywhere(symbols: int) -> None:
     keys = {**EVERYTHING, "env.action": {"kind": "short_flat_long", "params": {"size": 0.9}}}
     config, split = config_of(keys), numbered(symbols, symbols)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from copy import deepcopy
@@ -44,13 +46,19 @@ def tiny() -> Config:
 
 @pytest.fixture(scope="session")
 def finished(tiny: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a finished run: read it, do not change it."""
-    runs = tmp_path_factory.mktemp("tiny") / "runs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRUEFILL_CACHE", str(CACHE))
-        result = run(tiny, runs=runs, workers=1, skip_checks=True)
-    assert set(result.stages.values()) == {"done"}
-    yield result.folder
+    """The folder of a finished run: read it, do not change it. The test processes of one session
+    share it; the first one makes it."""
+    base, session = tmp_path_factory.getbasetemp(), os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    shared = base / "tiny" if session is None else base.parent / f"tiny-{session}"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "done").exists():
+            patch.setenv("TRUEFILL_CACHE", str(CACHE))
+            result = run(tiny, runs=shared / "runs", workers=1, skip_checks=True)
+            assert set(result.stages.values()) == {"done"}
+            (shared / "done").touch()
+    yield run_folder(shared / "runs")
 
 
 @pytest.fixture

@@ -108,10 +108,8 @@ def test_random_agents_change_side_as_often_as_the_agent(keys: dict[str, Any]) -
     assert len(set(returns)) == len(returns) == 20
 
 
-ONE_BY_ONE = [pytest.param(hurdle, marks=pytest.mark.slow) for hurdle in HURDLES]
-
-
-@pytest.mark.parametrize("hurdle", [*ONE_BY_ONE, "all"])
+@pytest.mark.slow
+@pytest.mark.parametrize("hurdle", [*HURDLES, "all"])
 def test_passive_baselines_know_nothing_that_keeps_them_from_holding(hurdle: str) -> None:
     """Bit for bit what they are in a market without the hurdle; sma_cross trades as the agent."""
     _, split, free, agent = market({})
