@@ -19,7 +19,7 @@ ROW_COUNTS = {
     "merged": "Rows joined into longer bars",
     "unclosed": "Rows of longer bars that have not closed",
     "outside_splits": "Rows outside the splits",
-    "dropped_warmup": "Rows dropped as warm-up",
+    "dropped_warmup": "Rows before a symbol has every feature",
     "no_trade_stale": "Rows without trading (a feature was stale)",
 }
 
