@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 from jax import monitoring
 
@@ -32,6 +33,7 @@ def compiled() -> Iterator[list[str]]:
 
 @pytest.mark.slow
 def test_changed_data_compile_nothing(tmp_path: Path, compiled: list[str]) -> None:
+    jax.clear_caches()  # other tests of this process may have compiled the same
     case = Case(few(), chain_of(), tmp_path)
     checks = ["training/weights", "training/selection", "training/validation results"]
     AUDITS[checks[0]](Case(few(), chain_of(), tmp_path, quick=True))  # one mutant of each split
