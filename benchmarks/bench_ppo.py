@@ -41,13 +41,13 @@ def measure(hidden: int, repeats: int, full: bool = False) -> dict[str, Any]:
     env = make_environment(config, common.random_walk(), "train")
     settings = config.agent.ppo
     network = ActorCritic(jax.random.PRNGKey(SEED), env.spec, config.agent.network)
-    state = ppo.init(env.spec, env.arrays, network, settings, jax.random.PRNGKey(SEED + 1))
+    state = ppo.init(env.spec, env.arrays, network, config.agent, jax.random.PRNGKey(SEED + 1))
     samples = settings.num_envs * settings.num_steps
     times = []
     for index in range(repeats + 2):
         began = common.clock()
         state, log = ppo.update(
-            state, env.arrays, spec=env.spec, config=settings, total_steps=10**7
+            state, env.arrays, spec=env.spec, config=config.agent, total_steps=10**7
         )
         jax.block_until_ready((state, log))
         if index >= 2:  # the first compiles, the second warms up

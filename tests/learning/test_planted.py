@@ -188,14 +188,14 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
 
     @partial(jax.jit, static_argnums=0)
     def fit(spec: Any, arrays: Any, network: Any, moments: Any, state: Any, key: Any) -> Any:
-        state, last, rows, _ = collect(spec, arrays, network, state, key, 16)
+        state, _, last, rows, _ = collect(spec, arrays, network, state, (), key, 16)
         final = rows.final_value if bootstraps else jnp.zeros_like(rows.final_value)
         rows = rows._replace(reward=jnp.ones_like(rows.reward), final_value=final)
         target = advantages(rows, last, GAMMA, 0.95) + rows.value
         values = jnp.moveaxis(rows.observation.values, 1, 0).reshape(spec.observation_size, -1)
 
         def loss(net: ActorCritic) -> Any:
-            return jnp.mean(jnp.square(net.value(values) - target.reshape(-1)))
+            return jnp.mean(jnp.square(net.value((), values) - target.reshape(-1)))
 
         change, moments = optimizer.update(jax.grad(loss)(network), moments)
         return jax.tree.map(jnp.add, network, change), moments, state, rows.value
@@ -226,7 +226,7 @@ def test_ppo_takes_the_paying_side_of_a_steady_trend() -> None:
     )  # fmt: skip
     env = make_environment(config, split_of(close, features=np.zeros((200, 1, 1))), "train")
     network = ActorCritic(jax.random.PRNGKey(0), env.spec, config.agent.network)
-    settings = config.agent.ppo
+    settings = config.agent
     state = ppo.init(env.spec, env.arrays, network, settings, jax.random.PRNGKey(1))
     for _ in range(30):
         state, log = ppo.update(

@@ -15,6 +15,7 @@ from truefill.env.gym_single import MarketEnv
 from truefill.env.gym_view import MarketVectorEnv
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import backtest, replay_orders
+from truefill.evaluation.policy import Memoryless
 from truefill.market.stream import Stream
 from truefill.market.types import Orders
 
@@ -39,7 +40,7 @@ EVERYTHING = {
 }
 
 
-class Recorded:
+class Recorded(Memoryless):
     """A policy that plays a list of actions [T, S], the same for every account."""
 
     contract_sha256 = "c"
@@ -48,10 +49,10 @@ class Recorded:
         self.parameters = jnp.asarray(actions)
 
     @staticmethod
-    def decide(actions: Any, values: Any, legal: Any) -> Any:
+    def decide(actions: Any, memory: Any, values: Any, legal: Any) -> Any:
         """The bar's number is the first feature."""
         bar = values[0].astype(jnp.int32)
-        return actions[bar].T
+        return actions[bar].T, memory
 
 
 def numbered(seed: int, symbols: int) -> Any:

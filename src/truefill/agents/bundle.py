@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truefill.agents.checkpoint import load_tree, save_tree
-from truefill.agents.networks import ActorCritic, best_action
+from truefill.agents.networks import ActorCritic, Carry, best_action, make_network
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError, PolicyError
@@ -31,10 +31,12 @@ INDEX = "bundle.json"
 FILES = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
 
 
-def most_likely(network: ActorCritic, values: Array, legal: Array | None) -> Array:
-    """The network's most likely actions, [action_size, N]."""
-    out, _ = network(values, legal)
-    return best_action(network, out)
+def most_likely(
+    network: ActorCritic, carry: Carry, values: Array, legal: Array | None
+) -> tuple[Array, Carry]:
+    """The network's most likely actions, [action_size, N], and what it remembers after them."""
+    carry, out, _ = network.step(carry, values, legal)
+    return best_action(network, out), carry
 
 
 _most_likely = jax.jit(most_likely)
@@ -53,9 +55,19 @@ class Bundle:
     sha256: str
 
     @staticmethod
-    def decide(parameters: ActorCritic, values: Array, legal: Array | None) -> Array:
+    def decide(
+        parameters: ActorCritic, memory: Carry, values: Array, legal: Array | None
+    ) -> tuple[Array, Carry]:
         """The most likely actions, [action_size, N], for observations [observation_size, N]."""
-        return most_likely(parameters, values, legal)
+        return most_likely(parameters, memory, values, legal)
+
+    def initial(self, count: int) -> Carry:
+        """What the network remembers of ``count`` accounts before their first bar."""
+        return self.network.initial(count)
+
+    def player(self) -> Player:
+        """The policy for one account, bar after bar, from an episode's start."""
+        return Player(self)
 
     @property
     def parameters(self) -> ActorCritic:
@@ -97,7 +109,8 @@ class Bundle:
         contract_sha256: str,
         legal: npt.ArrayLike | None = None,
     ) -> npt.NDArray[Any]:
-        """The most likely action for one observation [observation_size].
+        """The most likely action for one observation [observation_size]. A policy with memory acts
+        as on an episode's first bar; :meth:`player` goes on from bar to bar.
 
         Args:
             observation: normalized features (oldest bar first), then account state.
@@ -110,6 +123,13 @@ class Bundle:
         Raises:
             PolicyError: another contract, a wrong length, or a value that is not finite.
         """
+        return self.player().act(observation, contract_sha256=contract_sha256, legal=legal)
+
+    def checked(
+        self, observation: npt.ArrayLike, contract_sha256: str, legal: npt.ArrayLike | None
+    ) -> tuple[Array, Array | None]:
+        """One observation [observation_size, 1] and its legal actions [1, S, actions], as the
+        network takes them; PolicyError as in :meth:`act`."""
         if contract_sha256 != self.contract_sha256:
             raise PolicyError(
                 f"the observation's feature contract is {contract_sha256[:12]}, "
@@ -127,7 +147,36 @@ class Bundle:
         if legal is None and self.spec.mask_illegal and self.spec.decoder.legal is not None:
             raise PolicyError("this policy's actions can be illegal", do="give `legal`")
         mask = None if legal is None else jnp.asarray(legal, bool)[None]
-        return np.asarray(_most_likely(self.network, jnp.asarray(values)[:, None], mask))[:, 0]
+        return jnp.asarray(values)[:, None], mask
+
+
+class Player:
+    """One account's policy, with what it remembers.
+
+    >>> player = bundle.player()                                             # doctest: +SKIP
+    >>> action = player.act(observation, contract_sha256=bundle.contract_sha256)  # doctest: +SKIP
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.memory = bundle.initial(1)
+
+    def act(
+        self,
+        observation: npt.ArrayLike,
+        *,
+        contract_sha256: str,
+        legal: npt.ArrayLike | None = None,
+    ) -> npt.NDArray[Any]:
+        """The most likely action for the next bar's observation; arguments and errors as in
+        :meth:`Bundle.act`. After an error nothing is remembered of that bar."""
+        values, mask = self.bundle.checked(observation, contract_sha256, legal)
+        action, self.memory = _most_likely(self.bundle.network, self.memory, values, mask)
+        return np.asarray(action)[:, 0]
+
+    def reset(self) -> None:
+        """A new episode begins: forget."""
+        self.memory = self.bundle.initial(1)
 
 
 def save_bundle(
@@ -169,7 +218,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     config = parse_config(read_json(folder / CONFIG), where=str(folder / CONFIG))
     contract = read_json(folder / CONTRACT)
     spec = spec_for(config, tuple(contract["symbols"]), len(contract["features"]))
-    template = ActorCritic(jax.random.PRNGKey(0), spec, config.agent.network)
+    template = make_network(jax.random.PRNGKey(0), spec, config.agent)
     network, _ = load_tree(folder / WEIGHTS, template)
     return Bundle(
         network=network,

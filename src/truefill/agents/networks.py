@@ -1,4 +1,5 @@
-"""Policy and value network, float32: a trunk (shared or one each), one head for policy and value.
+"""Policy and value network, float32: memory where the learner has one, a trunk (each shared or one
+each), one head for policy and value.
 
 Inside, batches run along the LAST axis ([units, batch]): on a CPU every product of the forward and
 backward pass then runs near the machine's peak, where [batch, units] loses a third in the weight
@@ -13,7 +14,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from truefill.config.schema import NetworkConfig
+from truefill.agents.memory import Memory, State
+from truefill.config.schema import AgentConfig, MemoryConfig, NetworkConfig
 from truefill.env.episodes import EnvSpec
 from truefill.market.types import Array
 
@@ -64,6 +66,10 @@ class Dense(eqx.Module):
         return affine(self.weight, self.bias, x)
 
 
+Carry = tuple[State, ...]
+"""What a network remembers of N accounts: the state of each of its recurrent layers; () without."""
+
+
 class ActorCritic(eqx.Module):
     """Policy parameters and value of a batch of observations.
 
@@ -72,6 +78,8 @@ class ActorCritic(eqx.Module):
     [H, A, N] (categorical) or means [H, N] (Gaussian), the value [N].
     """
 
+    memories: tuple[Memory, ...]
+    """None, one that policy and value share, or one each."""
     policy_trunk: tuple[Dense, ...]
     value_trunk: tuple[Dense, ...]
     """Empty when the trunk is shared."""
@@ -86,13 +94,23 @@ class ActorCritic(eqx.Module):
     num_actions: int = eqx.field(static=True)
     """Actions a head chooses from; 0 = heads are continuous values."""
 
-    def __init__(self, key: Array, spec: EnvSpec, config: NetworkConfig) -> None:
+    def __init__(
+        self, key: Array, spec: EnvSpec, config: NetworkConfig, memory: MemoryConfig | None = None
+    ) -> None:
         self.activation = config.activation
         self.num_heads = spec.action_size
         self.num_actions = spec.decoder.num_actions
         policy_key, value_key, head_key, last_key = jax.random.split(key, 4)
-        sizes = (spec.observation_size, *config.hidden)
+        inputs = spec.observation_size if memory is None else memory.units
+        sizes = (inputs, *config.hidden)
         gain = GAINS[config.activation]
+
+        self.memories = ()
+        if memory is not None:
+            keys = jax.random.split(jax.random.fold_in(key, 1), 1 if config.shared_trunk else 2)
+            self.memories = tuple(
+                Memory(k, memory.cell, spec.observation_size, memory.units) for k in keys
+            )
 
         def trunk(key: Array) -> tuple[Dense, ...]:
             keys = jax.random.split(key, len(config.hidden))
@@ -119,20 +137,59 @@ class ActorCritic(eqx.Module):
         """Rows of the policy's output."""
         return self.num_heads * max(self.num_actions, 1)
 
+    def initial(self, count: int) -> Carry:
+        """What ``count`` accounts remember at an episode's start."""
+        return tuple(memory.initial(count) for memory in self.memories)
+
     def __call__(self, observation: Array, legal: Array | None) -> tuple[Array, Array]:
-        """Policy output and value; ``legal`` is bool [N, H, A] or None (all legal)."""
-        out = self.policy_head(self._trunk(self.policy_trunk, observation))
+        """Policy output and value of an episode's first bar; ``legal`` is bool [N, H, A] or None
+        (all legal)."""
+        return self.step(self.initial(observation.shape[-1]), observation, legal)[1:]
+
+    def step(
+        self, carry: Carry, observation: Array, legal: Array | None
+    ) -> tuple[Carry, Array, Array]:
+        """The next bar: what is remembered after it, policy output and value."""
+        carry = self._remember(carry, observation)
+        out, value = self._heads([state[0] for state in carry] or [observation], legal)
+        return carry, out, value
+
+    def sequence(
+        self, carry: Carry, observation: Array, start: Array, legal: Array | None
+    ) -> tuple[Array, Array]:
+        """Policy outputs and values of T bars of N accounts, flattened to [..., T * N].
+
+        Args:
+            carry: what is remembered before the first bar.
+            observation: [T, observation_size, N].
+            start: bool [T, N], an episode begins with this bar.
+            legal: bool [T * N, H, A] or None.
+        """
+        seen = [
+            _flat(memory.sequence(state, observation, start))
+            for memory, state in zip(self.memories, carry, strict=True)
+        ]
+        return self._heads(seen or [_flat(observation)], legal)
+
+    def value(self, carry: Carry, observation: Array) -> Array:
+        """The value alone, [N]; what is remembered stays as it was."""
+        seen = [state[0] for state in self._remember(carry, observation)] or [observation]
         if self.value_head:
-            value = self.value_head[0](self._trunk(self.value_trunk, observation))[0]
+            return self.value_head[0](self._trunk(self.value_trunk, seen[-1]))[0]
+        return self.policy_head(self._trunk(self.policy_trunk, seen[0]))[-1]
+
+    def _remember(self, carry: Carry, observation: Array) -> Carry:
+        pairs = zip(self.memories, carry, strict=True)
+        return tuple(memory.step(state, observation) for memory, state in pairs)
+
+    def _heads(self, seen: list[Array], legal: Array | None) -> tuple[Array, Array]:
+        """``seen`` by the policy (first) and by the value (last), [units, N]."""
+        out = self.policy_head(self._trunk(self.policy_trunk, seen[0]))
+        if self.value_head:
+            value = self.value_head[0](self._trunk(self.value_trunk, seen[-1]))[0]
         else:
             out, value = out[:-1], out[-1]
         return self._shape(out, legal), value
-
-    def value(self, observation: Array) -> Array:
-        """The value alone, [N]."""
-        if self.value_head:
-            return self.value_head[0](self._trunk(self.value_trunk, observation))[0]
-        return self.policy_head(self._trunk(self.policy_trunk, observation))[-1]
 
     def _shape(self, out: Array, legal: Array | None) -> Array:
         if self.num_actions == 0:
@@ -147,6 +204,22 @@ class ActorCritic(eqx.Module):
         for layer in layers:
             x = activate(layer(x))
         return x
+
+
+def make_network(key: Array, spec: EnvSpec, agent: AgentConfig) -> ActorCritic:
+    """A fresh network of the learner that ``agent`` configures."""
+    memory = agent.memory if agent.kind == "recurrent_ppo" else None
+    return ActorCritic(key, spec, agent.network, memory)
+
+
+def forget(carry: Carry, start: Array) -> Carry:
+    """``carry`` with nothing remembered where ``start`` (bool [N]) holds."""
+    return jax.tree.map(lambda x: jnp.where(start, jnp.zeros((), x.dtype), x), carry)
+
+
+def _flat(x: Array) -> Array:
+    """[T, rows, N] -> [rows, T * N]."""
+    return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
 
 
 def sample(network: ActorCritic, out: Array, noise: Array) -> Array:

@@ -2,7 +2,8 @@
 
 An update is: collect a rollout, estimate advantages, then epochs of minibatches. Minibatches are
 drawn as shuffled *blocks* of accounts rather than single rows, which keeps memory access
-contiguous (see ``docs/decisions/0001-engine.md`` for what that buys).
+contiguous (see ``docs/decisions/0001-engine.md`` for what that buys). A network with memory learns
+from whole sequences instead, each with what was remembered before it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from truefill.agents.networks import ActorCritic, log_prob_entropy
+from truefill.agents.networks import ActorCritic, Carry, log_prob_entropy
 from truefill.agents.rollout import Rollout, advantages, collect
-from truefill.config.schema import PPOConfig, Schedule
+from truefill.config.schema import AgentConfig, PPOConfig, Schedule
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Observation
 from truefill.market.types import Array
@@ -31,19 +32,26 @@ class TrainState(NamedTuple):
     network: ActorCritic
     optimizer: optax.OptState
     env: EnvState
+    memory: Carry
+    """What the network remembers of each account before its next bar."""
     key: Array
     steps: Array
     """int64, environment steps done."""
 
 
 class Minibatch(NamedTuple):
-    """Rows of a rollout, flattened, in the minibatch's order."""
+    """Rows of a rollout: [..., N] in the minibatch's order; of a network with memory [L, ..., N],
+    N sequences of L bars."""
 
     observation: Observation
     action: Array
     log_prob: Array
     advantage: Array
     target: Array
+    start: Array | None = None
+    """bool: an episode begins with this bar; None without memory."""
+    memory: Carry = ()
+    """What was remembered before each sequence."""
 
 
 class Losses(NamedTuple):
@@ -98,16 +106,17 @@ def optimizer(config: PPOConfig) -> optax.GradientTransformation:
 
 @partial(jax.jit, static_argnames=("spec", "config"))
 def init(
-    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, config: PPOConfig, key: Array
+    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, config: AgentConfig, key: Array
 ) -> TrainState:
     """A fresh training: random episode starts, zeroed optimizer."""
     start_key, key = jax.random.split(key)
-    uniform = jax.random.uniform(start_key, (config.num_envs,), jnp.float32)
+    uniform = jax.random.uniform(start_key, (config.ppo.num_envs,), jnp.float32)
     env = episodes.reset(spec, arrays, episodes.draw_starts(spec, arrays, uniform))
     return TrainState(
         network=network,
-        optimizer=optimizer(config).init(eqx.filter(network, eqx.is_array)),
+        optimizer=optimizer(config.ppo).init(eqx.filter(network, eqx.is_array)),
         env=env,
+        memory=network.initial(config.ppo.num_envs),
         key=key,
         steps=jnp.zeros((), jnp.int64),
     )
@@ -115,20 +124,22 @@ def init(
 
 @partial(jax.jit, static_argnames=("spec", "config", "total_steps"), donate_argnames=("state",))
 def update(
-    state: TrainState, arrays: EnvArrays, *, spec: EnvSpec, config: PPOConfig, total_steps: int
+    state: TrainState, arrays: EnvArrays, *, spec: EnvSpec, config: AgentConfig, total_steps: int
 ) -> tuple[TrainState, UpdateLog]:
     """One rollout and its epochs."""
+    ppo = config.ppo
     key, roll_key, shuffle_key = jax.random.split(state.key, 3)
     progress = jnp.minimum(state.steps / total_steps, 1.0)
     hyper = Hyper(
-        learning_rate=scheduled(config.learning_rate, progress),
-        clip=scheduled(config.clip, progress),
-        entropy=scheduled(config.entropy, progress),
+        learning_rate=scheduled(ppo.learning_rate, progress),
+        clip=scheduled(ppo.clip, progress),
+        entropy=scheduled(ppo.entropy, progress),
     )
-    env, last, rollout, stats = collect(
-        spec, arrays, state.network, state.env, roll_key, config.num_steps
-    )
-    advantage = advantages(rollout, last, config.gamma, config.gae_lambda)
+    env, memory, last, rollout, stats = collect(
+        spec, arrays, state.network, state.env, state.memory, roll_key, ppo.num_steps,
+        config.sequence,
+    )  # fmt: skip
+    advantage = advantages(rollout, last, ppo.gamma, ppo.gae_lambda)
     batch = Minibatch(
         observation=rollout.observation,
         action=rollout.action,
@@ -136,6 +147,9 @@ def update(
         advantage=advantage,
         target=advantage + rollout.value,
     )
+    if rollout.memory:
+        start = jnp.concatenate([jnp.zeros_like(rollout.done[:1]), rollout.done[:-1]])
+        batch = batch._replace(start=start, memory=rollout.memory)
     network, moments, losses, epochs = _learn(
         state.network, state.optimizer, batch, hyper, shuffle_key, config
     )
@@ -152,8 +166,8 @@ def update(
         episodes=stats.episodes,
         illegal=stats.illegal,
     )
-    steps = state.steps + config.num_envs * config.num_steps
-    return TrainState(network, moments, env, key, steps), log
+    steps = state.steps + ppo.num_envs * ppo.num_steps
+    return TrainState(network, moments, env, memory, key, steps), log
 
 
 def explained_variance(rollout: Rollout, target: Array) -> Array:
@@ -168,20 +182,23 @@ def _learn(
     batch: Minibatch,
     hyper: Hyper,
     key: Array,
-    config: PPOConfig,
+    agent: AgentConfig,
 ) -> tuple[ActorCritic, optax.OptState, Losses, Array]:
     """Epochs over the rollout; with ``target_kl``, none after an epoch whose mean KL exceeds it."""
-    blocks = _blocks(batch, config.block)
-    num_blocks = config.num_envs * config.num_steps // config.block
-    per_minibatch = config.minibatch // config.block
+    config = agent.ppo
+    if batch.start is None:
+        units, size, join = _blocks(batch, config.block), config.block, _join
+    else:
+        units, size, join = _sequences(batch, agent.sequence), agent.sequence, _side_by_side
+    num_units = config.num_envs * config.num_steps // size
     keys = jax.random.split(key, config.epochs)
-    orders = jax.vmap(lambda k: jax.random.permutation(k, num_blocks))(keys)
-    orders = orders.reshape(config.epochs, -1, per_minibatch)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, num_units))(keys)
+    orders = orders.reshape(config.epochs, -1, config.minibatch // size)
 
     def one_minibatch(
         carry: tuple[ActorCritic, optax.OptState], index: Array
     ) -> tuple[tuple[ActorCritic, optax.OptState], Losses]:
-        rows = jax.tree.map(lambda x: _join(x[index]), blocks)
+        rows = jax.tree.map(lambda x: join(x[index]), units)
         return _descend(*carry, rows, hyper, config)
 
     def one_epoch(
@@ -216,16 +233,36 @@ def _blocks(batch: Minibatch, size: int) -> Minibatch:
         cut = x.reshape(*x.shape[:-1], -1, size)
         return jnp.moveaxis(cut, -2, 1).reshape(-1, *x.shape[1:-1], size)
 
-    legal = batch.observation.legal
-    if legal is not None:
-        legal = jnp.moveaxis(legal, 1, -1)
-    observation = batch.observation._replace(legal=legal)
-    return jax.tree.map(split, batch._replace(observation=observation))
+    return jax.tree.map(split, _accounts_last(batch))
 
 
 def _join(x: Array) -> Array:
     """[blocks, ..., size] -> [..., blocks * size]."""
     return jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1)
+
+
+def _sequences(batch: Minibatch, bars: int) -> Minibatch:
+    """Every array as [sequences, bars, ...], one of one account; ``memory`` as [sequences, ...]."""
+
+    def split(x: Array) -> Array:
+        cut = jnp.moveaxis(x.reshape(-1, bars, *x.shape[1:]), -1, 1)
+        return cut.reshape(-1, *cut.shape[2:])
+
+    memory = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 1).reshape(-1, x.shape[1]), batch.memory)
+    rows = jax.tree.map(split, _accounts_last(batch)._replace(memory=()))
+    return rows._replace(memory=memory)
+
+
+def _side_by_side(x: Array) -> Array:
+    """[sequences, ...] -> [..., sequences]."""
+    return jnp.moveaxis(x, 0, -1)
+
+
+def _accounts_last(batch: Minibatch) -> Minibatch:
+    legal = batch.observation.legal
+    if legal is not None:
+        legal = jnp.moveaxis(legal, 1, -1)
+    return batch._replace(observation=batch.observation._replace(legal=legal))
 
 
 def _descend(
@@ -242,12 +279,24 @@ def _descend(
     return (network, moments), losses._replace(grad_norm=optax.tree.norm(gradient))
 
 
+def _again(network: ActorCritic, rows: Minibatch) -> tuple[Array, Array, Minibatch]:
+    """The network's outputs and values for ``rows``, and these flattened to [..., N]."""
+    values, legal = rows.observation
+    if rows.start is None:
+        legal = None if legal is None else jnp.moveaxis(legal, -1, 0)
+        return *network(values, legal), rows
+    flat = jax.tree.map(
+        lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1), rows._replace(memory=())
+    )
+    if legal is not None:
+        legal = jnp.moveaxis(flat.observation.legal, -1, 0)
+    return *network.sequence(rows.memory, values, rows.start, legal), flat
+
+
 def _loss(
     network: ActorCritic, rows: Minibatch, hyper: Hyper, config: PPOConfig
 ) -> tuple[Array, Losses]:
-    legal = rows.observation.legal
-    legal = None if legal is None else jnp.moveaxis(legal, -1, 0)
-    out, value = network(rows.observation.values, legal)
+    out, value, rows = _again(network, rows)
     log_prob, entropy = log_prob_entropy(network, out, rows.action)
     log_ratio = log_prob - rows.log_prob
     ratio = jnp.exp(log_ratio)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from truefill.agents.networks import ActorCritic, log_prob_entropy, sample
+from truefill.agents.networks import ActorCritic, Carry, forget, log_prob_entropy, sample
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Observation, Transition
 from truefill.market.types import Array
@@ -27,6 +27,8 @@ class Rollout(NamedTuple):
     """bool: the episode ended here, for either reason."""
     final_value: Array
     """Value of the final observation where the episode was *truncated*, else 0."""
+    memory: Carry = ()
+    """What the network remembered before each sequence, [sequences, units, N]."""
 
 
 class RolloutStats(NamedTuple):
@@ -43,10 +45,13 @@ def collect(
     arrays: EnvArrays,
     network: ActorCritic,
     state: EnvState,
+    carry: Carry,
     key: Array,
     num_steps: int,
-) -> tuple[EnvState, Array, Rollout, RolloutStats]:
-    """Step ``num_steps`` bars. Returns the state after, the bootstrap value [N], the rollout."""
+    sequence: int = 1,
+) -> tuple[EnvState, Carry, Array, Rollout, RolloutStats]:
+    """Step ``num_steps`` bars. Returns the state and memory after, the bootstrap value [N], the
+    rollout; its ``memory`` is that before every ``sequence``-th bar."""
     count = state.t.shape[0]
     shape = (num_steps, spec.action_size, count)
     noise_key, start_key = jax.random.split(key)
@@ -54,13 +59,15 @@ def collect(
     noise = draw(noise_key, shape, jnp.float32)
     uniform = jax.random.uniform(start_key, (num_steps, count), jnp.float32)
     starts = episodes.draw_starts(spec, arrays, uniform)
+    Going = tuple[EnvState, Carry]
 
     def one_bar(
-        state: EnvState, xs: tuple[Array, Array]
-    ) -> tuple[EnvState, tuple[Rollout, Array, Array, Array]]:
+        going: Going, xs: tuple[Array, Array]
+    ) -> tuple[Going, tuple[Rollout, Array, Array, Array]]:
+        state, before = going
         noise, start = xs
         observation = episodes.observe(spec, arrays, state)
-        out, value = network(observation.values, observation.legal)
+        carry, out, value = network.step(before, observation.values, observation.legal)
         action = sample(network, out, noise)
         log_prob, _ = log_prob_entropy(network, out, action)
         after, seen = episodes.step(spec, arrays, state, action.T, start)
@@ -72,23 +79,35 @@ def collect(
             value=value,
             reward=seen.reward,
             done=done,
-            final_value=_truncated_value(spec, arrays, network, seen),
+            final_value=_truncated_value(spec, arrays, network, carry, seen),
         )
-        return after, (row, seen.terms, jnp.sum(done), jnp.sum(seen.illegal))
+        kept = (row, seen.terms, jnp.sum(done), jnp.sum(seen.illegal))
+        return (after, forget(carry, done)), kept
 
-    state, (rollout, terms, ended, illegal) = jax.lax.scan(one_bar, state, (noise, starts))
-    last = network.value(episodes.observe(spec, arrays, state).values)
+    def one_sequence(going: Going, xs: tuple[Array, Array]) -> tuple[Going, tuple[Carry, Any]]:
+        after, rows = jax.lax.scan(one_bar, going, xs)
+        return after, (going[1], rows)
+
+    if network.memories:
+        xs = jax.tree.map(lambda x: x.reshape(-1, sequence, *x.shape[1:]), (noise, starts))
+        (state, carry), (memory, rows) = jax.lax.scan(one_sequence, (state, carry), xs)
+        rows = jax.tree.map(lambda x: x.reshape(num_steps, *x.shape[2:]), rows)
+    else:
+        (state, carry), rows = jax.lax.scan(one_bar, (state, carry), (noise, starts))
+        memory = ()
+    rollout, terms, ended, illegal = rows
+    last = network.value(carry, episodes.observe(spec, arrays, state).values)
     stats = RolloutStats(jnp.mean(terms, axis=0), jnp.sum(ended), jnp.sum(illegal))
-    return state, last, rollout, stats
+    return state, carry, last, rollout._replace(memory=memory), stats
 
 
 def _truncated_value(
-    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, seen: Transition
+    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, carry: Carry, seen: Transition
 ) -> Array:
     """Value of the final observation of truncated episodes; computed only when there is one."""
 
     def value(final: EnvState) -> Array:
-        return network.value(episodes.observe(spec, arrays, final).values)
+        return network.value(carry, episodes.observe(spec, arrays, final).values)
 
     def none(final: EnvState) -> Array:
         return jnp.zeros(final.t.shape[0], jnp.float32)

@@ -20,7 +20,7 @@ import polars as pl
 
 from truefill.agents import ppo, validate
 from truefill.agents.checkpoint import flatten, save_tree, unflatten
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import ActorCritic, make_network
 from truefill.config.schema import Config
 from truefill.core.errors import NonFiniteError
 from truefill.core.files import read_arrays, write_arrays, write_json, write_parquet
@@ -80,7 +80,7 @@ def train(
             state,
             env.arrays,
             spec=env.spec,
-            config=config.agent.ppo,
+            config=config.agent,
             total_steps=settings.total_steps,
         )
         steps = int(state.steps)
@@ -109,8 +109,8 @@ def _begin(
 ) -> tuple[ppo.TrainState, ActorCritic, History]:
     """A fresh state, or the checkpoint's."""
     net_key, key = jax.random.split(jax.random.PRNGKey(seed))
-    network = ActorCritic(net_key, env.spec, config.agent.network)
-    state = ppo.init(env.spec, env.arrays, network, config.agent.ppo, key)
+    network = make_network(net_key, env.spec, config.agent)
+    state = ppo.init(env.spec, env.arrays, network, config.agent, key)
     path = folder / CHECKPOINT
     if not path.exists():
         return state, network, History()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from truefill.agents.networks import ActorCritic, best_action
+from truefill.agents.networks import ActorCritic, Carry, best_action
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
 from truefill.market.types import Array, ExitReason
@@ -50,10 +50,12 @@ def score(
     state = episodes.reset(spec, arrays, starts)
     zeros = jnp.zeros(starts.shape[0])
 
-    def one_bar(carry: tuple[EnvState, Score], _: None) -> tuple[tuple[EnvState, Score], None]:
-        state, total = carry
+    Going = tuple[EnvState, Carry, Score]
+
+    def one_bar(going: Going, _: None) -> tuple[Going, None]:
+        state, carry, total = going
         seen = episodes.observe(spec, arrays, state)
-        out, _value = network(seen.values, seen.legal)
+        carry, out, _value = network.step(carry, seen.values, seen.legal)
         state, done = episodes.advance(spec, arrays, state, best_action(network, out).T)
         closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in done.result.legs)
         total = Score(
@@ -62,8 +64,9 @@ def score(
             drawdown=jnp.maximum(total.drawdown, done.result.drawdown),
             turnover=total.turnover + done.result.turnover,
         )
-        return (state, total), None
+        return (state, carry, total), None
 
     start = Score(zeros, zeros, zeros, zeros)
-    (_, total), _ = jax.lax.scan(one_bar, (state, start), None, length=length)
+    going = (state, network.initial(starts.shape[0]), start)
+    (_, _, total), _ = jax.lax.scan(one_bar, going, None, length=length)
     return total

@@ -17,7 +17,7 @@ import polars as pl
 from truefill.agents import train as training
 from truefill.agents.bundle import most_likely
 from truefill.agents.checkpoint import load_tree
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import ActorCritic, make_network
 from truefill.config.schema import Config
 from truefill.core.files import read_json
 from truefill.core.fingerprint import sha256_file
@@ -118,9 +118,7 @@ def train(config: Config, built: BuiltDataset, chain: Chain, seed: int, folder: 
     """Train one seed into an empty ``folder``."""
     train_split, validation = chain.arrays(built, "train"), chain.arrays(built, "validation")
     training.train(config, train_split, validation, seed, folder, lambda *_: None)
-    template = ActorCritic(
-        jax.random.PRNGKey(0), make_spec(config, train_split), config.agent.network
-    )
+    template = make_network(jax.random.PRNGKey(0), make_spec(config, train_split), config.agent)
     best, _ = load_tree(folder / "best.safetensors", template)
     summary = read_json(folder / "training.json")
     names = ("best.safetensors", "final.safetensors", "evaluations.parquet", "updates.parquet")

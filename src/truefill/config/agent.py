@@ -72,12 +72,49 @@ class PPOConfig(Section):
         return self
 
 
+class MemoryConfig(Section):
+    """A recurrent layer between the observation and the hidden layers, for ``recurrent_ppo``."""
+
+    cell: Literal["gru", "lstm", "min_gru"] = Field("gru", description="kind of cell")
+    units: Count = Field(128, description="units of the cell")
+    sequence: Count | None = Field(
+        None, description="gradients go back through this many bars; null = agent.ppo.num_steps"
+    )
+
+
 class AgentConfig(Section):
     """The learner."""
 
-    kind: Literal["ppo"] = Field("ppo", description="see `truefill list agents`")
+    kind: Literal["ppo", "recurrent_ppo"] = Field("ppo", description="see `truefill list agents`")
     network: NetworkConfig = Field(default_factory=lambda: NetworkConfig())
+    memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig())
     ppo: PPOConfig = Field(default_factory=lambda: PPOConfig())
+
+    @property
+    def sequence(self) -> int:
+        """Bars that gradients go back through: 1 without memory."""
+        if self.kind != "recurrent_ppo":
+            return 1
+        return self.memory.sequence or self.ppo.num_steps
+
+    @model_validator(mode="after")
+    def _sequences(self) -> Self:
+        if self.kind == "recurrent_ppo":
+            bars = self.sequence
+            if self.ppo.num_steps % bars:
+                raise ValueError(
+                    f"memory.sequence {bars} does not divide ppo.num_steps {self.ppo.num_steps}"
+                )
+            if self.ppo.minibatch % bars:
+                raise ValueError(
+                    f"sequences of {bars} bars do not divide ppo.minibatch {self.ppo.minibatch}; "
+                    "set agent.memory.sequence to a divisor of it"
+                )
+        elif self.memory != MemoryConfig():
+            raise ValueError(
+                f"agent.kind {self.kind} has no memory; set kind: recurrent_ppo, or leave it out"
+            )
+        return self
 
 
 class TrainingConfig(Section):

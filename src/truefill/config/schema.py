@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from truefill.config.agent import (
     AgentConfig,
+    MemoryConfig,
     NetworkConfig,
     PPOConfig,
     Schedule,
@@ -69,6 +70,7 @@ __all__ = [
     "IntervalWindow",
     "MarketConfig",
     "MinRows",
+    "MemoryConfig",
     "NetworkConfig",
     "NoTrade",
     "PPOConfig",

@@ -30,23 +30,27 @@ F64 = npt.NDArray[np.float64]
 @partial(jax.jit, static_argnames=("decide", "spec", "length"))
 def _run(
     parameters: Any,
+    memory: Any,
     arrays: EnvArrays,
     start: Array,
     *,
-    decide: Callable[..., Array],
+    decide: Callable[..., tuple[Array, Any]],
     spec: EnvSpec,
     length: int,
 ) -> tuple[Account, BarResult]:
     """``length`` bars from ``start`` (int32 [N]), every bar recorded."""
     state = episodes.reset(spec, arrays, start)
 
-    def one_bar(state: EnvState, _: None) -> tuple[EnvState, tuple[Account, BarResult]]:
-        seen = episodes.observe(spec, arrays, state)
-        action = decide(parameters, seen.values, seen.legal)
-        state, done = episodes.advance(spec, arrays, state, action.T)
-        return state, (state.account, done.result)
+    Going = tuple[EnvState, Any]
 
-    out: tuple[Account, BarResult] = jax.lax.scan(one_bar, state, None, length=length)[1]
+    def one_bar(going: Going, _: None) -> tuple[Going, tuple[Account, BarResult]]:
+        state, memory = going
+        seen = episodes.observe(spec, arrays, state)
+        action, memory = decide(parameters, memory, seen.values, seen.legal)
+        state, done = episodes.advance(spec, arrays, state, action.T)
+        return (state, memory), (state.account, done.result)
+
+    out: tuple[Account, BarResult] = jax.lax.scan(one_bar, (state, memory), None, length=length)[1]
     return out
 
 
@@ -72,8 +76,9 @@ def backtest(
     start = jnp.full(count, env.spec.first_bar, jnp.int32)
     length = env.arrays.bars.num_bars - 1 - env.spec.first_bar
     recorded = _run(
-        policy.parameters, env.arrays, start, decide=policy.decide, spec=env.spec, length=length
-    )
+        policy.parameters, policy.initial(count), env.arrays, start,
+        decide=policy.decide, spec=env.spec, length=length,
+    )  # fmt: skip
     return _traces(recorded, market.initial_balance, split, env.spec.first_bar)
 
 
@@ -83,8 +88,9 @@ def _one_by_one(
     """An account a symbol, each with an equal share of the balance; the sum of each scenario."""
     arrays, start, length = spread_accounts(env.arrays, pool, scenarios)
     recorded = _run(
-        policy.parameters, arrays, start, decide=policy.decide, spec=env.spec, length=length
-    )
+        policy.parameters, policy.initial(start.shape[0]), arrays, start,
+        decide=policy.decide, spec=env.spec, length=length,
+    )  # fmt: skip
     first, parts = env.spec.first_bar, []
     for n in range(start.shape[0]):
         symbol = n % len(split.symbols)

@@ -15,7 +15,7 @@ import polars as pl
 
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import make_network
 from truefill.agents.train import Row, chosen_seed
 from truefill.agents.train import train as train_agent
 from truefill.config import load as config_load
@@ -88,7 +88,7 @@ def train(work: Work, seed: int) -> list[str]:
 
         train_agent(work.config, train_split, validation_split, seed, folder, progress)
     spec = make_spec(work.config, train_split)
-    template = ActorCritic(jax.random.PRNGKey(0), spec, work.config.agent.network)
+    template = make_network(jax.random.PRNGKey(0), spec, work.config.agent)
     best, _ = load_tree(folder / "best.safetensors", template)
     save_bundle(
         folder / "bundle",

@@ -87,7 +87,7 @@ def test_shared_and_separate_trunks_compute_what_they_say(activation: str) -> No
             assert not np.array_equal(net.value_trunk[0].weight, net.policy_trunk[0].weight)
         np.testing.assert_allclose(logits, policy.reshape(2, 3, 5), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(net.value(x), value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(net.value((), x), value, rtol=1e-5, atol=1e-6)
 
 
 def test_the_value_loss_reaches_the_policys_trunk_only_when_it_is_shared() -> None:

@@ -15,7 +15,7 @@ from truefill.agents import ppo
 from truefill.agents.networks import ActorCritic, log_prob_entropy
 from truefill.agents.ppo import Hyper, Minibatch
 from truefill.agents.rollout import Rollout
-from truefill.config.schema import NetworkConfig, PPOConfig, Schedule
+from truefill.config.schema import AgentConfig, NetworkConfig, PPOConfig, Schedule
 from truefill.env.episodes import Observation
 from truefill.env.setup import Environment
 
@@ -37,14 +37,15 @@ def begin(
     env: Environment, config: PPOConfig, **network: Any
 ) -> tuple[ppo.TrainState, ActorCritic]:
     net = ActorCritic(jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(8,), **network))
-    return ppo.init(env.spec, env.arrays, net, config, jax.random.PRNGKey(1)), net
+    agent = AgentConfig(ppo=config)
+    return ppo.init(env.spec, env.arrays, net, agent, jax.random.PRNGKey(1)), net
 
 
 def run(env: Environment, config: PPOConfig, updates: int, **network: Any) -> tuple[Any, list[Any]]:
     state, _ = begin(env, config, **network)
-    logs = []
+    agent, logs = AgentConfig(ppo=config), []
     for _ in range(updates):
-        state, log = ppo.update(state, env.arrays, spec=env.spec, config=config, total_steps=TOTAL)
+        state, log = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=TOTAL)
         logs.append(jax.tree.map(np.asarray, log))
     return state, logs
 
@@ -64,7 +65,8 @@ def test_the_network_given_to_init_survives_the_donated_update() -> None:
     env, config = environment_of(), settings_of()
     state, net = begin(env, config)
     before = jax.tree.map(np.array, net)
-    after, _ = ppo.update(state, env.arrays, spec=env.spec, config=config, total_steps=TOTAL)
+    agent = AgentConfig(ppo=config)
+    after, _ = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=TOTAL)
     for a, b in zip(jax.tree.leaves(net), jax.tree.leaves(before), strict=True):
         assert np.array_equal(a, b)
     assert not np.array_equal(after.network.policy_head.weight, net.policy_head.weight)
@@ -165,7 +167,8 @@ def test_every_sample_is_used_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(ppo, "_descend", note)
     hyper = Hyper(jnp.float32(0.0), jnp.float32(0.2), jnp.float32(0.0))
-    ppo._learn({}, {}, numbered(), hyper, jax.random.PRNGKey(0), config)  # type: ignore[arg-type]
+    agent = AgentConfig(ppo=config)
+    ppo._learn({}, {}, numbered(), hyper, jax.random.PRNGKey(0), agent)  # type: ignore[arg-type]
     jax.effects_barrier()
     epochs = np.stack(seen).reshape(3, 48)
     assert len(seen) == 18

@@ -19,7 +19,7 @@ from truefill.env.setup import Environment
 
 GAMMA, LAMBDA = 0.9, 0.8
 KEYS: dict[str, Any] = {"market.allow_short": True, "env.episode_bars": 6}
-run_collect = partial(jax.jit, static_argnums=(0, 5))(collect)
+run_collect = partial(jax.jit, static_argnums=(0, 6))(collect)
 
 
 def rollout(reward: Any, value: Any, done: Any, final: Any = None) -> Rollout:
@@ -87,7 +87,9 @@ def played(
     begin = jnp.arange(accounts, dtype=jnp.int32)
     state = episodes.reset(env.spec, env.arrays, begin)
     key = jax.random.PRNGKey(1)
-    after, last, rows, stats = run_collect(env.spec, env.arrays, network, state, key, steps)
+    after, _, last, rows, stats = run_collect(
+        env.spec, env.arrays, network, state, (), key, steps
+    )
     return env, network, after, last, rows, stats
 
 
@@ -105,7 +107,7 @@ def test_a_rollout_records_what_happened() -> None:
         own = jnp.take_along_axis(logs, rows.action[t][:, None], axis=1)[:, 0].sum(axis=0)
         np.testing.assert_allclose(rows.log_prob[t], own, rtol=1e-5)
     seen = episodes.observe(env.spec, env.arrays, after)
-    np.testing.assert_allclose(last, network.value(seen.values), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(last, network.value((), seen.values), rtol=1e-5, atol=1e-6)
     assert not np.array_equal(rows.observation.values[6], rows.observation.values[5])
 
 
@@ -133,7 +135,7 @@ def test_the_final_value_is_that_of_the_state_before_the_reset() -> None:
     for t in range(6):
         state, seen = step(env.spec, env.arrays, state, rows.action[t].T)
     assert bool(seen.truncated.all())
-    expected = network.value(episodes.observe(env.spec, env.arrays, seen.final).values)
+    expected = network.value((), episodes.observe(env.spec, env.arrays, seen.final).values)
     np.testing.assert_allclose(rows.final_value[5], expected, rtol=1e-5, atol=1e-6)
     assert not np.allclose(rows.final_value[5], rows.value[6], atol=1e-4)
     assert not np.asarray(rows.final_value)[~np.asarray(rows.done)].any()

@@ -265,7 +265,7 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
     arrays, metadata = read_arrays(tmp_path / CHECKPOINT)
     env = environment(TRAIN, KEYS)
     net = ActorCritic(jax.random.PRNGKey(0), env.spec, config().agent.network)
-    state = ppo.init(env.spec, env.arrays, net, config().agent.ppo, jax.random.PRNGKey(0))
+    state = ppo.init(env.spec, env.arrays, net, config().agent, jax.random.PRNGKey(0))
     assert len(arrays) == len(jax.tree.leaves(state)) + len(jax.tree.leaves(net))
     assert arrays["state.steps"] == 4 * PER_UPDATE
     assert "history" in metadata

@@ -15,6 +15,7 @@ from truefill.env.gym_single import MarketEnv
 from truefill.env.pool import joined_timestamps
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import backtest
+from truefill.evaluation.policy import Memoryless
 
 BARS, SYMBOLS = 50, 3
 KEYS: dict[str, Any] = {
@@ -97,15 +98,15 @@ def test_the_rules_are_those_of_the_symbol() -> None:
         assert states.account.units.shape == (2, 1, 1)
 
 
-class Always:
+class Always(Memoryless):
     """Buys at every bar."""
 
     contract_sha256 = "c"
     parameters = jnp.zeros(())
 
     @staticmethod
-    def decide(parameters: Any, values: Any, legal: Any) -> Any:
-        return jnp.ones((1, values.shape[1]), jnp.int32)
+    def decide(parameters: Any, memory: Any, values: Any, legal: Any) -> Any:
+        return jnp.ones((1, values.shape[1]), jnp.int32), memory
 
 
 @pytest.mark.slow

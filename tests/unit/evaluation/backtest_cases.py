@@ -12,6 +12,7 @@ from env_cases import NO_COSTS, config_of, random_split, split_of, with_windows
 from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace, replay_orders
+from truefill.evaluation.policy import Memoryless
 from truefill.market.types import Array, OrderKind
 
 CONTRACT = "c" * 64
@@ -21,7 +22,7 @@ COSTS = {"market.fee_bps": 7, "market.half_spread_bps": 3, "market.slippage_bps"
 
 
 @dataclass(frozen=True)
-class TableOfActions:
+class TableOfActions(Memoryless):
     """Looks its action up by the bar's number, which is the last feature of the window.
 
     ``decide`` returns [S, N] and refuses (with NaN) a window that does not end at the bar.
@@ -31,13 +32,15 @@ class TableOfActions:
     contract_sha256: str = CONTRACT
 
     @staticmethod
-    def decide(parameters: dict[str, Array], values: Array, legal: Array | None) -> Array:
+    def decide(
+        parameters: dict[str, Array], memory: Any, values: Array, legal: Array | None
+    ) -> tuple[Array, Any]:
         rows = values[: parameters["offsets"].shape[0]]
         bar = rows[-1].astype(jnp.int32)
         table = parameters["table"]
         action = table[bar].T
         right = jnp.all(rows == rows[-1] + parameters["offsets"][:, None], axis=0)
-        return jnp.where(right, action, jnp.asarray(99, action.dtype))
+        return jnp.where(right, action, jnp.asarray(99, action.dtype)), memory
 
 
 def numbered(split: SplitArrays) -> np.ndarray:

@@ -18,6 +18,7 @@ from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace, backtest
 from truefill.evaluation.baseline_orders import agent_profile
+from truefill.evaluation.policy import Memoryless
 from truefill.market.types import Array
 from truefill.pipeline import assess as assess_module
 from truefill.pipeline import stages
@@ -44,18 +45,20 @@ HURDLES: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class BySignal:
+class BySignal(Memoryless):
     """Trades the sign of each symbol's own feature; flat while it is small."""
 
     parameters: Array
     contract_sha256: str = CONTRACT
 
     @staticmethod
-    def decide(parameters: Array, values: Array, legal: Array | None) -> Array:
+    def decide(
+        parameters: Array, memory: Any, values: Array, legal: Array | None
+    ) -> tuple[Array, Any]:
         """The threshold is the parameter; the first rows of ``values`` are the features."""
         signal = values[:2]
         side = jnp.where(jnp.abs(signal) < parameters, 0.0, jnp.sign(signal))
-        return (side + 1.0).astype(jnp.int32)
+        return (side + 1.0).astype(jnp.int32), memory
 
 
 def two_symbols(change: float = 0.1) -> SplitArrays:
