@@ -32,19 +32,28 @@ class Planted:
     where: str
     group: str
     stages: Stage
-    market: dict[str, Any]
+    config: dict[str, Any]
+    """Sections of the config that the leak needs."""
 
 
 LEAKS: dict[str, Planted] = {}
+RECURRENT = {"kind": "recurrent_ppo", "memory": {"cell": "gru", "units": 8}}
 
 
 def leak(
-    what: str, where: str, group: str, *, stage: str = "", **market: Any
+    what: str,
+    where: str,
+    group: str,
+    *,
+    stage: str = "",
+    agent: dict[str, Any] | None = None,
+    **market: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: a function that takes the place of chain stage ``stage``."""
 
     def decorate(make: Callable[..., Any]) -> Callable[..., Any]:
-        LEAKS[make.__name__] = Planted(what, where, group, {stage or where: make}, market)
+        config = {"market": market} | ({} if agent is None else {"agent": agent})
+        LEAKS[make.__name__] = Planted(what, where, group, {stage or where: make}, config)
         return make
 
     return decorate
@@ -271,10 +280,22 @@ def reward_observed(spec: EnvSpec, env: EnvArrays, state: EnvState) -> Observati
 
 @leak("actions decided with the next bar", "decide", "market")
 def decided_with_the_next_bar(
-    network: Any, seen: Observation, spec: EnvSpec, env: EnvArrays, state: EnvState
-) -> Array:
+    network: Any, memory: Any, seen: Observation, spec: EnvSpec, env: EnvArrays, state: EnvState
+) -> Any:
     later = jnp.minimum(state.t + 1, env.bars.num_bars - 1)
-    return real.decide(network, real.observe(spec, env, state._replace(t=later)), spec, env, state)
+    ahead = real.observe(spec, env, state._replace(t=later))
+    return real.decide(network, memory, ahead, spec, env, state)
+
+
+@leak("memory that has seen the next bar", "decide", "market", agent=RECURRENT)
+def remembered_the_next_bar(
+    network: Any, memory: Any, seen: Observation, spec: EnvSpec, env: EnvArrays, state: EnvState
+) -> Any:
+    """The action is honest on this bar: what is carried on is not."""
+    action, _ = real.decide(network, memory, seen, spec, env, state)
+    later = jnp.minimum(state.t + 1, env.bars.num_bars - 1)
+    ahead = real.observe(spec, env, state._replace(t=later))
+    return action, real.decide(network, memory, ahead, spec, env, state)[1]
 
 
 # --------------------------------------------------------------------------- training

@@ -50,7 +50,7 @@ def pipeline_rows() -> list[tuple[str, str, str, str]]:
     rows = []
     for name, planted in planted_pipeline.LEAKS.items():
         chain = chain_of(**planted.stages)
-        found = found_by(few(market=planted.market), chain, [planted.group], quick=True)
+        found = found_by(few(**planted.config), chain, [planted.group], quick=True)
         rows.append((name, planted.what, planted.where, ", ".join(sorted(found)) or "nothing"))
     for group in ("bars", "features", "dataset", "market", "training"):
         found = found_by(few(), chain_of(), [group], quick=True)

@@ -151,10 +151,11 @@ def observe(spec: EnvSpec, env: EnvArrays, state: EnvState) -> Observation:
 
 
 def decide(
-    network: Any, seen: Observation, spec: EnvSpec, env: EnvArrays, state: EnvState
-) -> Array:
-    """Actions [action_size, N]; ``spec``, ``env`` and ``state`` are there for leaky ones only."""
-    return most_likely(network, seen.values, seen.legal)
+    network: Any, memory: Any, seen: Observation, spec: EnvSpec, env: EnvArrays, state: EnvState
+) -> tuple[Array, Any]:
+    """Actions [action_size, N], and what is remembered after them; ``spec``, ``env`` and ``state``
+    are there for leaky ones only."""
+    return most_likely(network, memory, seen.values, seen.legal)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,9 @@ class Chain:
     arrays: Callable[[BuiltDataset, str], SplitArrays] = arrays
     environment: Callable[[Config, SplitArrays, Stage], Environment] = make_environment
     observe: Callable[[EnvSpec, EnvArrays, EnvState], Observation] = observe
-    decide: Callable[[Any, Observation, EnvSpec, EnvArrays, EnvState], Array] = decide
+    decide: Callable[[Any, Any, Observation, EnvSpec, EnvArrays, EnvState], tuple[Array, Any]] = (
+        decide
+    )
     advance: Callable[[EnvSpec, EnvArrays, EnvState, Array], tuple[EnvState, Transition]] = advance
     trade: Callable[[Policy, Environment, SplitArrays, str], list[Trace]] = backtest
     train: Callable[[Config, BuiltDataset, Chain, int, Path], Trained] = train

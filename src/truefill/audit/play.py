@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truefill.agents.bundle import most_likely
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import make_network
 from truefill.audit.chain import Chain
 from truefill.audit.evidence import Timed
 from truefill.config.schema import Config
@@ -47,8 +47,13 @@ class Probe:
     contract_sha256: str
 
     @staticmethod
-    def decide(parameters: Any, values: Array, legal: Array | None) -> Array:
-        return most_likely(parameters, values, legal)
+    def decide(
+        parameters: Any, memory: Any, values: Array, legal: Array | None
+    ) -> tuple[Array, Any]:
+        return most_likely(parameters, memory, values, legal)
+
+    def initial(self, count: int) -> Any:
+        return self.network.initial(count)
 
     @property
     def parameters(self) -> Any:
@@ -61,6 +66,8 @@ class Played(NamedTuple):
     observation: Any
     legal: Any
     action: Any
+    memory: Any
+    """What the network remembers after its decision, [.., values]; empty without memory."""
     equity: Any
     account: Any
     """What is held, owed and remembered, [.., columns]."""
@@ -79,15 +86,20 @@ def _scan(
     *,
     spec: EnvSpec,
     observe: Callable[..., Any],
-    decide: Callable[..., Array],
+    decide: Callable[..., tuple[Array, Any]],
     advance: Callable[..., Any],
     length: int,
 ) -> Played:
     start = episodes.reset(spec, arrays, jnp.full(1, spec.first_bar, jnp.int32))
+    Going = tuple[EnvState, Any]
 
-    def one_bar(state: EnvState, given: Array | None) -> tuple[EnvState, Played]:
+    def one_bar(going: Going, given: Array | None) -> tuple[Going, Played]:
+        state, memory = going
         seen = observe(spec, arrays, state)
-        action = decide(network, seen, spec, arrays, state) if given is None else given
+        if given is None:
+            action, memory = decide(network, memory, seen, spec, arrays, state)
+        else:
+            action = given
         state, done = advance(spec, arrays, state, action.T)
         held = state.account._asdict()
         del held["queue"], held["working"]
@@ -95,6 +107,7 @@ def _scan(
             observation=seen.values[:, 0],
             legal=jnp.zeros(0, bool) if seen.legal is None else seen.legal[0],
             action=action,
+            memory=_flat(memory),
             equity=state.account.equity[0],
             account=_flat(held),
             reward=done.reward[0],
@@ -102,14 +115,14 @@ def _scan(
             fill_price=done.result.order.price[0],
             legs=_flat(done.result.legs),
         )
-        return state, row
+        return (state, memory), row
 
-    return jax.lax.scan(one_bar, start, forced, length=length)[1]
+    return jax.lax.scan(one_bar, (start, network.initial(1)), forced, length=length)[1]
 
 
 def _flat(tree: Any) -> Array:
     leaves = [jnp.ravel(leaf).astype(jnp.float64) for leaf in jax.tree.leaves(tree)]
-    return jnp.concatenate(leaves)
+    return jnp.concatenate([jnp.zeros(0), *leaves])
 
 
 def play(
@@ -140,7 +153,7 @@ def probe(chain: Chain, config: Config, env: Environment) -> Any:
     """The fresh network, of a few, whose actions bring about the most fills."""
     best, most = None, -1
     for gain, seed in product(GAINS, range(SEEDS)):
-        fresh = ActorCritic(jax.random.PRNGKey(seed), env.spec, config.agent.network)
+        fresh = make_network(jax.random.PRNGKey(seed), env.spec, config.agent)
         network = jax.tree.map(lambda x, g=gain: g * x if eqx.is_array(x) else x, fresh)
         fills = int(np.count_nonzero(play(chain, env, network).fill_units))
         if fills > most:
@@ -157,8 +170,9 @@ def seen(played: Played, closes_s: npt.NDArray[np.int64], first: int) -> list[Ti
 
 
 def decided(played: Played, closes_s: npt.NDArray[np.int64], first: int) -> list[Timed]:
-    """What it decided at each close: known there."""
-    return [Timed("action", closes_s[first : first + len(played.equity)], played.action)]
+    """What it decided at each close, and remembers from then on: known there."""
+    known = closes_s[first : first + len(played.equity)]
+    return [Timed("action", known, played.action), Timed("memory", known, played.memory)]
 
 
 def done(played: Played, closes_s: npt.NDArray[np.int64], first: int) -> list[Timed]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from truefill.config.schema import (
     AgentConfig,
     FeatureConfig,
     GatesConfig,
+    MemoryConfig,
     NetworkConfig,
     PPOConfig,
     SmaCrossConfig,
@@ -116,9 +117,16 @@ def _state_features() -> list[Item]:
 
 
 def _agents() -> list[Item]:
-    summaries = {"ppo": _first_line(PPOConfig.__doc__)}
     both = parameters(PPOConfig) + parameters(NetworkConfig)
-    return [Item(name, summaries[name], both) for name in _choices(AgentConfig, "kind")]
+    known = {
+        "ppo": Item("ppo", _first_line(PPOConfig.__doc__), both),
+        "recurrent_ppo": Item(
+            "recurrent_ppo",
+            "The same with a recurrent layer, which remembers bars gone by.",
+            both + tuple(replace(p, name=f"memory.{p.name}") for p in parameters(MemoryConfig)),
+        ),
+    }
+    return [known[name] for name in _choices(AgentConfig, "kind")]
 
 
 def _baselines() -> list[Item]:

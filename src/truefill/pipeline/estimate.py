@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # both gives seconds per sample = market_s + mac_s x multiply-adds of one forward pass.
 RATES = {(64, 64): 6.0e5, (256, 256): 7.5e4}
 _RATE_INPUTS, _RATE_OUTPUTS, _RATE_EPOCHS = 24, 6, 4
+_GATES = {"gru": (3, 3), "lstm": (4, 4), "min_gru": (2, 0)}
+"""Products of the observation, and of what is remembered, a unit and bar."""
+_STEPWISE = 2.0
+"""Products bar by bar are small, and take about twice the time of large ones."""
 
 COMPILE_S = 12.0
 DATASET_S = 2.0
@@ -97,10 +101,15 @@ def samples_per_s(config: Config) -> float:
 
 def multiply_adds(config: Config) -> int:
     """Multiply-adds of one forward pass of policy and value."""
-    trunks = 1 if config.agent.network.shared_trunk else 2
-    spec = env_spec(config)
+    agent, spec = config.agent, env_spec(config)
+    trunks = 1 if agent.network.shared_trunk else 2
     outputs = spec.action_size * max(spec.decoder.num_actions, 1) + 1
-    return trunks * _dense(spec.observation_size, config.agent.network.hidden, outputs)
+    inputs, remembering = spec.observation_size, 0
+    if agent.kind == "recurrent_ppo":
+        units, (seen, held) = agent.memory.units, _GATES[agent.memory.cell]
+        inputs, remembering = units, units * (seen * spec.observation_size + held * units)
+    dense = _dense(inputs, agent.network.hidden, outputs)
+    return round(trunks * (_STEPWISE * remembering + dense))
 
 
 def _dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:

@@ -103,7 +103,10 @@ def test_the_first_epoch_of_an_update_has_ratio_one() -> None:
     ("agent", "says"),
     [
         ({"memory": {"sequence": 5}}, "memory.sequence 5 does not divide ppo.num_steps 12"),
-        ({"ppo": {**AGENT["ppo"], "minibatch": 6, "block": 2}}, "sequences of 4 bars do not divide"),  # type: ignore[dict-item]
+        (
+            {"ppo": {**AGENT["ppo"], "minibatch": 6, "block": 2}},
+            "sequences of 4 bars do not divide",
+        ),  # type: ignore[dict-item]
         ({"kind": "ppo"}, "agent.kind ppo has no memory"),
     ],
 )

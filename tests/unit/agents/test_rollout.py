@@ -87,9 +87,7 @@ def played(
     begin = jnp.arange(accounts, dtype=jnp.int32)
     state = episodes.reset(env.spec, env.arrays, begin)
     key = jax.random.PRNGKey(1)
-    after, _, last, rows, stats = run_collect(
-        env.spec, env.arrays, network, state, (), key, steps
-    )
+    after, _, last, rows, stats = run_collect(env.spec, env.arrays, network, state, (), key, steps)
     return env, network, after, last, rows, stats
 
 

@@ -39,6 +39,8 @@ def short(config: Config) -> Config:
     rollout = PPO["num_envs"] * PPO["num_steps"]
     tree["agent"]["ppo"].update(PPO)
     tree["agent"]["network"]["hidden"] = [HIDDEN for _ in tree["agent"]["network"]["hidden"]]
+    if config.agent.kind == "recurrent_ppo":
+        tree["agent"]["memory"].update(units=HIDDEN, sequence=None)
     tree["env"]["episode_bars"] = min(EPISODE_BARS, config.env.episode_bars)
     tree["training"].update(
         seeds=list(SEEDS),

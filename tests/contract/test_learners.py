@@ -1,0 +1,117 @@
+"""Whatever learner is registered: it is deterministic, goes on after a kill in the same bytes, and its
+bundle acts as the network did."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, get_args
+
+import jax
+import numpy as np
+import pytest
+
+from config_cases import base_tree, put
+from env_cases import config_of, random_split
+from truefill.agents.bundle import Bundle, load_bundle, save_bundle
+from truefill.agents.networks import best_action, make_network
+from truefill.agents.train import train
+from truefill.config.load import parse_config, portable
+from truefill.config.schema import AgentConfig, Config
+from truefill.env.setup import spec_for
+from truefill.features.build import build_dataset
+
+KINDS = get_args(AgentConfig.model_fields["kind"].annotation)
+CELLS = ("gru", "lstm", "min_gru")
+LEARNERS: dict[str, dict[str, Any]] = {
+    "ppo": {"kind": "ppo"},
+    **{
+        f"recurrent_ppo {cell}": {"kind": "recurrent_ppo", "memory": {"cell": cell, "units": 6}}
+        for cell in CELLS
+    },
+}
+FAST = ("ppo", "recurrent_ppo gru")
+EACH = [
+    pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in LEARNERS
+]
+PPO = {"num_envs": 16, "num_steps": 8, "minibatch": 32, "block": 8, "epochs": 2}
+UPDATE = 128
+
+
+def test_every_learner_is_here() -> None:
+    assert {learner["kind"] for learner in LEARNERS.values()} == set(KINDS)
+
+
+def agent(learner: str) -> dict[str, Any]:
+    return {**LEARNERS[learner], "network": {"hidden": [8]}, "ppo": PPO}
+
+
+def config(learner: str) -> Config:
+    return config_of(
+        {
+            "market.allow_short": True, "env.episode_bars": 10, "agent": agent(learner),
+            "env.action.kind": "short_flat_long",
+            "training": {"total_steps": 6 * UPDATE, "eval_every_steps": 3 * UPDATE,
+                         "eval_episodes": 4, "checkpoint_every_steps": 2 * UPDATE},
+        }
+    )  # fmt: skip
+
+
+class KilledError(Exception):
+    """Raised in the progress callback."""
+
+
+def trained(learner: str, folder: Path, *, kill_at: int | None = None) -> dict[str, str]:
+    def progress(steps: int, score: float | None, row: object) -> None:
+        if kill_at is not None and steps >= kill_at * UPDATE:
+            raise KilledError
+
+    train(config(learner), random_split(2), random_split(3), 42, folder, progress)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(learner: str, tmp_path: Path) -> None:
+    whole = trained(learner, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        trained(learner, tmp_path / "killed", kill_at=3)
+    assert trained(learner, tmp_path / "killed") == whole
+    assert len(whole) == 6
+
+
+def bundle_of(learner: str, folder: Path) -> Bundle:
+    """A fresh network whose weights are loud, so that its actions differ."""
+    tree = base_tree()
+    put(tree, "agent", agent(learner))
+    put(tree, "env.action.kind", "flat_long")
+    parsed = parse_config(tree)
+    built = build_dataset(parsed)
+    spec = spec_for(parsed, tuple(built.lineage["symbols"]), len(built.lineage["features"]))
+    network = make_network(jax.random.PRNGKey(1), spec, parsed.agent)
+    loud = jax.tree.map(lambda leaf: leaf * 10.0 if leaf.ndim == 2 else leaf, network)
+    save_bundle(folder, loud, portable(parsed), built.lineage, built.norm_stats)
+    return load_bundle(folder)
+
+
+@pytest.mark.parametrize("learner", EACH)
+def test_a_bundle_acts_bar_by_bar_as_its_network(learner: str, tmp_path: Path) -> None:
+    bundle = bundle_of(learner, tmp_path / "bundle")
+    again = load_bundle(tmp_path / "bundle")
+    seen = np.random.default_rng(0).normal(size=(30, bundle.spec.observation_size))
+    seen = seen.astype(np.float32)
+    one, two = bundle.player(), again.player()
+    acted, first, carry = [], [], bundle.network.initial(1)
+    for row in seen:
+        action = one.act(row, contract_sha256=bundle.contract_sha256)
+        assert action.tobytes() == two.act(row, contract_sha256=again.contract_sha256).tobytes()
+        carry, out, _ = bundle.network.step(carry, row[:, None], None)
+        assert action.tolist() == np.asarray(best_action(bundle.network, out))[:, 0].tolist()
+        acted.append(action.item())
+        first.append(bundle.act(row, contract_sha256=bundle.contract_sha256).item())
+    assert len(set(acted)) == 2
+    assert (acted == first) == (not bundle.network.memories)
+    one.reset()
+    replayed = [one.act(row, contract_sha256=bundle.contract_sha256).item() for row in seen]
+    assert replayed == acted
