@@ -1,5 +1,5 @@
-"""Whatever learner is registered: it is deterministic, goes on after a kill in the same bytes, and its
-bundle acts as the network did."""
+"""Whatever learner is registered: killed, it goes on and ends in the same bytes, and its bundle acts
+as the network did."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     },
 }
 FAST = ("ppo", "recurrent_ppo gru")
-EACH = [
-    pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in LEARNERS
-]
+EACH = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in LEARNERS]
 PPO = {"num_envs": 16, "num_steps": 8, "minibatch": 32, "block": 8, "epochs": 2}
 UPDATE = 128
 

@@ -15,8 +15,8 @@ DELAY, MOVE, BARS, SCALE = 2, 0.002, 3_000, 100.0
 
 
 def share_of_the_best(agent: dict[str, object], updates: int) -> float:
-    """Profit a bar over what can be made: a sign is shown, and ``DELAY`` bars later the market moves
-    to its side. Who sees one bar only cannot know it: what is held tells of older signs."""
+    """Profit a bar over what can be made: a sign is shown, and ``DELAY`` bars later the market
+    moves to its side. Who sees one bar only cannot know it: what is held tells of older signs."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], BARS)
     moves = np.zeros(BARS)
     moves[DELAY + 1 :] = MOVE * signs[: BARS - DELAY - 1]
