@@ -1,4 +1,4 @@
-"""Whatever learner is registered: killed, it goes on and ends in the same bytes, and its bundle acts
+"""Whatever learner is registered: killed, it goes on and ends in the same bytes; its bundle acts
 as the network did."""
 
 from __future__ import annotations
