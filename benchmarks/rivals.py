@@ -118,21 +118,8 @@ def sb3(
     common.pin()
     import torch
     from stable_baselines3 import PPO
-    from stable_baselines3.common.callbacks import BaseCallback
 
     torch.set_num_threads(1)
-    stamps: list[float] = []
-
-    class Stamp(BaseCallback):  # type: ignore[misc]
-        def _on_step(self) -> bool:
-            return True
-
-        def _on_rollout_start(self) -> None:
-            stamps.append(common.clock())
-
-        def _on_training_end(self) -> None:
-            stamps.append(common.clock())
-
     if plain:
         _check_plain()
     env = _plain(num_envs) if plain else _vector(num_envs)
@@ -147,18 +134,73 @@ def sb3(
         device="cpu",
         seed=common.SEED,
     )
-    model.learn(num_envs * n_steps * (repeats + 1), callback=Stamp())
-    parameters = torch.cat([p.flatten() for p in model.policy.parameters()])
-    if not bool(torch.isfinite(parameters).all()):
-        raise SystemExit("a parameter of Stable-Baselines3's network is not finite")
     return {
         "samples": num_envs * n_steps,
-        "seconds": np.diff(stamps)[1:].tolist(),  # the first compiles our step
+        "seconds": _iterations(model, num_envs * n_steps, repeats),
         "num_envs": num_envs,
         "n_steps": n_steps,
         "batch": batch,
         "shared": shared,
         "versions": _versions("stable-baselines3", "torch"),
+    }
+
+
+def _iterations(model: Any, samples: int, repeats: int) -> list[float]:
+    """Seconds of each iteration of ``samples``, but for the first, which compiles our step."""
+    import torch
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    stamps: list[float] = []
+
+    class Stamp(BaseCallback):  # type: ignore[misc]
+        def _on_step(self) -> bool:
+            return True
+
+        def _on_rollout_start(self) -> None:
+            stamps.append(common.clock())
+
+        def _on_training_end(self) -> None:
+            stamps.append(common.clock())
+
+    model.learn(samples * (repeats + 1), callback=Stamp())
+    parameters = torch.cat([p.flatten() for p in model.policy.parameters()])
+    if not bool(torch.isfinite(parameters).all()):
+        raise SystemExit("a parameter of Stable-Baselines3's network is not finite")
+    return np.diff(stamps)[1:].tolist()  # type: ignore[no-any-return]
+
+
+def recurrent_sb3(
+    repeats: int, units: int, num_envs: int, n_steps: int, batch: int, shared: bool
+) -> dict[str, Any]:
+    """Seconds of each iteration (rollout and four epochs) of sb3-contrib's RecurrentPPO: an LSTM,
+    one hidden layer of 64; one LSTM for policy and value, or one each."""
+    common.pin()
+    import torch
+    from sb3_contrib import RecurrentPPO
+    from torch import nn
+
+    torch.set_num_threads(1)
+    model = RecurrentPPO(
+        "MlpLstmPolicy",
+        _vector(num_envs),
+        n_steps=n_steps,
+        batch_size=batch,
+        n_epochs=EPOCHS,
+        ent_coef=0.01,
+        policy_kwargs={
+            "lstm_hidden_size": units,
+            "net_arch": [64],
+            "activation_fn": nn.ReLU,
+            "shared_lstm": shared,
+            "enable_critic_lstm": not shared,
+        },
+        device="cpu",
+        seed=common.SEED,
+    )
+    return {
+        "samples": num_envs * n_steps,
+        "seconds": _iterations(model, num_envs * n_steps, repeats),
+        "versions": _versions("sb3-contrib", "stable-baselines3", "torch"),
     }
 
 
@@ -238,4 +280,6 @@ def _vectorbt(
 
 
 if __name__ == "__main__":
-    common.serve({"anytrading": anytrading, "sb3": sb3, "vectorbt": vectorbt})
+    common.serve(
+        {"anytrading": anytrading, "recurrent_sb3": recurrent_sb3, "sb3": sb3, "vectorbt": vectorbt}
+    )

@@ -1,0 +1,122 @@
+"""How fast does each learner train? Samples per second on one core, and against sb3-contrib.
+
+    .venv/bin/python benchmarks/bench_learners.py [--repeats 5] [--tune-sb3] [--cpu-time] [--json]
+
+The task is that of ``bench_market.py``: both sides, leverage, every stop, 22 observations. Recurrent
+learners have 128 units and a hidden layer of 64, policy and value sharing them; 512 accounts x 64
+bars, minibatch 2,048, four epochs. sb3-contrib's RecurrentPPO trains the same LSTM on the same
+accounts, at the setting that ``--tune-sb3`` found fastest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+import common
+from common import rate, result
+
+UNITS = 128
+OURS = {
+    "recurrent_ppo gru": ("gru", 16),
+    "recurrent_ppo lstm": ("lstm", 16),
+    "recurrent_ppo min_gru": ("min_gru", 16),
+    "recurrent_ppo gru, sequences of 64": ("gru", 64),
+}
+"""Cell, and bars that gradients go back through."""
+BEST_SB3 = {"num_envs": 256, "n_steps": 64, "batch": 2_048, "shared": True}
+"""sb3-contrib's fastest setting on our accounts; found by ``--tune-sb3``."""
+TRIED = tuple(
+    {"num_envs": envs, "n_steps": steps, "batch": batch, "shared": True}
+    for envs, steps in ((64, 128), (256, 64), (512, 64))
+    for batch in (2_048, 8_192)
+)
+
+
+def measure(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
+    """In this process: seconds of each update of recurrent PPO."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    common.pin()
+    from truefill.agents import ppo
+    from truefill.agents.networks import make_network
+    from truefill.env.setup import make_environment
+
+    agent = {
+        "kind": "recurrent_ppo",
+        "memory": {"cell": cell, "units": UNITS, "sequence": sequence},
+        "network": {"hidden": [64]},
+    }
+    config = common.config(**common.FULL_RULES, agent=agent)
+    env = make_environment(config, common.random_walk(), "train")
+    network = make_network(jax.random.PRNGKey(common.SEED), env.spec, config.agent)
+    key = jax.random.PRNGKey(common.SEED + 1)
+    state = ppo.init(env.spec, env.arrays, network, config.agent, key)
+
+    def update() -> None:
+        nonlocal state
+        state, log = ppo.update(
+            state, env.arrays, spec=env.spec, config=config.agent, total_steps=10**7
+        )
+        jax.block_until_ready((state, log))
+
+    seconds = common.timed(update, repeats, warmup=2)
+    return {"samples": config.agent.ppo.num_envs * config.agent.ppo.num_steps, "seconds": seconds}
+
+
+def ours(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
+    options = {"cell": cell, "sequence": sequence, "repeats": repeats}
+    return result(common.start("bench_learners.py", "ours", options))
+
+
+def rival(repeats: int, **setting: Any) -> dict[str, Any] | None:
+    """None where ``.venv-rivals`` is not there."""
+    if not common.RIVALS_PYTHON.exists():
+        return None
+    options = {"repeats": repeats, "units": UNITS, **setting}
+    python = str(common.RIVALS_PYTHON)
+    return result(common.start("rivals.py", "recurrent_sb3", options, python))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tune-sb3", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.cpu_time:
+        os.environ["BENCH_CLOCK"] = "cpu"
+    machine = common.machine(("jax", "jaxlib", "equinox", "optax", "numpy"))
+    if options.tune_sb3:
+        for setting in TRIED:
+            found = rival(1, **setting)
+            print(setting, "not measured" if found is None else f"{rate(found)[0]:,.0f} samples/s")
+        return
+    found = {name: ours(*OURS[name], options.repeats) for name in OURS}
+    other = rival(max(2, options.repeats // 2), **BEST_SB3)
+    if options.json:
+        print(json.dumps({**machine, "ours": found, "sb3_contrib": other}, indent=2))
+        return
+    common.warn(machine)
+    print(f"one core, float32, {UNITS} units; median samples/s (lowest, highest)")
+    for name, one in found.items():
+        median, low, high = rate(one)
+        print(f"  {name}: {median:,.0f} ({low:,.0f}, {high:,.0f})")
+    if other is None:
+        print("  sb3-contrib RecurrentPPO: not measured (make bench-rivals-setup)")
+        return
+    slower = rate(other)[0]
+    print(f"  sb3-contrib RecurrentPPO, LSTM, {BEST_SB3}: {slower:,.0f}")
+    print(f"  our LSTM / theirs: {rate(found['recurrent_ppo lstm'])[0] / slower:.1f}")
+
+
+if __name__ == "__main__":
+    if "--child" in sys.argv:
+        common.serve({"ours": measure})
+    else:
+        main()
