@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/bench_learners.py [--repeats 5] [--tune-sb3] [--cpu-time] [--json]
 
-The task is that of ``bench_market.py``: both sides, leverage, all stops, 22 observations. Recurrent
-learners have 128 units and a hidden layer of 64 that policy and value share; 512 accounts x 64 bars,
-minibatch 2,048, four epochs. sb3-contrib's RecurrentPPO trains the same LSTM on the same accounts,
-at the setting that ``--tune-sb3`` found fastest.
+The task is that of ``bench_market.py``: both sides, leverage, all stops, 22 observations.
+Recurrent learners have 128 units and a hidden layer of 64 that policy and value share; 512 accounts
+x 64 bars, minibatch 2,048, four epochs. sb3-contrib's RecurrentPPO trains the same LSTM on the same
+accounts, at the setting that ``--tune-sb3`` found fastest.
 """
 
 from __future__ import annotations
