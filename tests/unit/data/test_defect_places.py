@@ -67,6 +67,8 @@ PLACES: list[tuple[str, str, int | None, Table]] = [
     ("gaps", "eurusd_1h", None,
      lambda t: walk(300).drop("symbol").filter(~WHEN.is_between(130, 134))),
     ("copied_bar", "eurusd_1h", K + 2, copied(K + 1)),
+    ("copied_bar", "googl_1d", None,  # tomorrow's prices, the day's own volume
+     at((WHEN >= K) & (WHEN % 7 == 3), **{name: pl.col(name).shift(-1) for name in PRICES})),
     ("frozen_price", "googl_1d", K + 2,
      at((WHEN >= K) & (WHEN < K + 4), **dict.fromkeys(PRICES, 850.0))),
     ("unadjusted_split", "googl_1d", K + 1, moved(FROM, 10.0)),

@@ -14,6 +14,8 @@ STILL, USUALLY_STILL = 0.9, 0.5
 """Share of repeats from which a session stands still, unless half of them do in most sessions."""
 SHORTEST_RUN, SHORTEST_DAYS = 6, 3
 """Fewest repeats in a row that are told of, of bars within a day and of daily ones."""
+COPIES, NO_SMALL_PART = 3, 0.2
+"""Fewest bars with another's prices and a volume of their own, and their share of all repeats."""
 DAY_S = 86_400.0
 RARE = 1e-3
 """Runs of which a file of this length would be expected to hold fewer are called frozen."""
@@ -99,7 +101,8 @@ def _same_prices(bars: SymbolBars) -> Bools:
 
 def copied_bar(bars: SymbolBars) -> Hit | None:
     """Rule ``copied_bar``: three or four different prices, or a range beyond a usual move, and a
-    volume above 0 (or none in the whole file), all equal to the bar before.
+    volume above 0 (or none in the whole file), all equal to the bar before. With a volume of their
+    own such bars count from :data:`COPIES` on, where they are no small part of all repeats.
 
     Trade does not repeat so; which of the two is the copy, the file does not say.
     """
@@ -109,14 +112,18 @@ def copied_bar(bars: SymbolBars) -> Hit | None:
         return None
     opens, high, low, close = (x[at] for x in (bars.open, bars.high, bars.low, bars.close))
     within = ((opens > low) & (opens < high)) | ((close > low) & (close < high))
-    if bars.positive:
-        within |= np.log(high / low) > bars.usual_move[at]
+    wide = np.log(high / low) > bars.usual_move[at] if bars.positive else np.zeros(len(at), bool)
     traded = (bars.volume[at] > 0.0) | (not bars.volume.any())
-    same[at] = within & traded & (bars.volume[at] == bars.volume[at - 1])
+    alike = bars.volume[at] == bars.volume[at - 1]
+    prices_alone = within & wide & traded & ~alike
+    if max(COPIES, NO_SMALL_PART * len(at)) > prices_alone.sum():
+        prices_alone[:] = False
+    same[at] = ((within | wide) & traded & alike) | prices_alone
     if not same.any():
         return None
     first = int(np.argmax(same))
-    what = f"{bars.at(first)} has the prices and the volume of the bar before"
+    and_volume = " and the volume" if bars.volume[first] == bars.volume[first - 1] else ""
+    what = f"{bars.at(first)} has the prices{and_volume} of the bar before"
     return Hit(what, first, "close", int(same.sum()) - 1)
 
 
