@@ -16,6 +16,8 @@ from truefill.data.inputs import Inputs
 EACH = 6
 """Targeted cuts of each kind, spread over the data."""
 EACH_QUICK = 2
+MOST_CUTS = 300
+"""More than a canary has bars, unless these are resampled."""
 WARMUP_CUTS = 40
 """Cuts inside the warm-up of a canary, where there are more bars than this."""
 GAP_BARS = 1.5
@@ -26,13 +28,14 @@ Ints = npt.NDArray[np.int64]
 def every_cut(
     case: Case, inputs: Inputs, warmup_bars: int, *, few: bool | None = None
 ) -> list[int]:
-    """The close of every bar after the warm-up, and of up to ``WARMUP_CUTS`` bars in it; ``few``:
-    a dozen of them, as in a quick audit unless told otherwise."""
+    """The close of every bar after the warm-up (of the many that resampled ones are made of,
+    ``MOST_CUTS``), and of up to ``WARMUP_CUTS`` bars in it; ``few``: a dozen of them, as in a quick
+    audit unless told otherwise."""
     closes = np.unique(closes_s(inputs.bars.table, case.interval_s))
     warming, rest = closes[:warmup_bars], closes[warmup_bars:-1]
     if case.quick if few is None else few:
         return some(closes[:-1], 12)
-    return [*some(warming, WARMUP_CUTS), *(int(cut) for cut in rest)]
+    return [*some(warming, WARMUP_CUTS), *some(rest, MOST_CUTS)]
 
 
 def targeted_cuts(case: Case) -> dict[str, list[int]]:
