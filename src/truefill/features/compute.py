@@ -203,7 +203,7 @@ def _write_all(histories: Sequence[Sequence[_Job]], threads: int) -> None:
         try:
             for future in waiting:
                 future.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: start nothing more, then let it pass
             pool.shutdown(cancel_futures=True)
             raise
 
