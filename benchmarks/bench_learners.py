@@ -1,9 +1,10 @@
 """How fast does each learner train? Samples per second on one core, and against sb3-contrib.
 
-    .venv/bin/python benchmarks/bench_learners.py [--repeats 5] [--tune-sb3] [--cpu-time] [--json]
+    .venv/bin/python benchmarks/bench_learners.py [--repeats 5] [--only NAME] [--tune-sb3]
+                                                  [--cpu-time] [--json]
 
 The task is that of ``bench_market.py``: both sides, leverage, all stops, 22 observations.
-Recurrent learners have 128 units and a hidden layer of 64 that policy and value share; 512 accounts
+Feed-forward learners have two hidden layers of 64 that policy and critic share. Recurrent ones have 128 units and a hidden layer of 64 that policy and value share; 512 accounts
 x 64 bars, minibatch 2,048, four epochs. sb3-contrib's RecurrentPPO trains the same LSTM on the same
 accounts, at the setting that ``--tune-sb3`` found fastest.
 """
@@ -20,13 +21,32 @@ import common
 from common import rate, result
 
 UNITS = 128
+FLAT: dict[str, Any] = {"network": {"hidden": [64, 64]}}
+
+
+def _recurrent(cell: str, sequence: int) -> dict[str, Any]:
+    """Gradients go back through ``sequence`` bars."""
+    return {
+        "kind": "recurrent_ppo",
+        "memory": {"cell": cell, "units": UNITS, "sequence": sequence},
+        "network": {"hidden": [64]},
+    }
+
+
 OURS = {
-    "recurrent_ppo gru": ("gru", 16),
-    "recurrent_ppo lstm": ("lstm", 16),
-    "recurrent_ppo min_gru": ("min_gru", 16),
-    "recurrent_ppo gru, sequences of 64": ("gru", 64),
-}
-"""Cell, and bars that gradients go back through."""
+    "ppo": {**FLAT, "kind": "ppo"},
+    "quantile_ppo": {**FLAT, "kind": "quantile_ppo"},
+    "quantile_ppo, CVaR": {
+        **FLAT, "kind": "quantile_ppo", "critic": {"cvar": {"alpha": 0.1, "weight": 0.5}}
+    },
+    "quantile_ppo, no PopArt": {
+        **FLAT, "kind": "quantile_ppo", "critic": {"popart": {"enabled": False}}
+    },
+    "recurrent_ppo gru": _recurrent("gru", 16),
+    "recurrent_ppo lstm": _recurrent("lstm", 16),
+    "recurrent_ppo min_gru": _recurrent("min_gru", 16),
+    "recurrent_ppo gru, sequences of 64": _recurrent("gru", 64),
+}  # fmt: skip
 BEST_SB3 = {"num_envs": 256, "n_steps": 64, "batch": 2_048, "shared": True}
 """sb3-contrib's fastest setting on our accounts; found by ``--tune-sb3``."""
 TRIED = tuple(
@@ -36,8 +56,8 @@ TRIED = tuple(
 )
 
 
-def measure(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
-    """In this process: seconds of each update of recurrent PPO."""
+def measure(agent: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """In this process: seconds of each update of a learner."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -46,11 +66,6 @@ def measure(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
     from truefill.agents.networks import make_network
     from truefill.env.setup import make_environment
 
-    agent = {
-        "kind": "recurrent_ppo",
-        "memory": {"cell": cell, "units": UNITS, "sequence": sequence},
-        "network": {"hidden": [64]},
-    }
     config = common.config(**common.FULL_RULES, agent=agent)
     env = make_environment(config, common.random_walk(), "train")
     network = make_network(jax.random.PRNGKey(common.SEED), env.spec, config.agent)
@@ -68,8 +83,8 @@ def measure(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
     return {"samples": config.agent.ppo.num_envs * config.agent.ppo.num_steps, "seconds": seconds}
 
 
-def ours(cell: str, sequence: int, repeats: int) -> dict[str, Any]:
-    options = {"cell": cell, "sequence": sequence, "repeats": repeats}
+def ours(agent: dict[str, Any], repeats: int) -> dict[str, Any]:
+    options = {"agent": agent, "repeats": repeats}
     return result(common.start("bench_learners.py", "ours", options))
 
 
@@ -85,6 +100,7 @@ def rival(repeats: int, **setting: Any) -> dict[str, Any] | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=OURS, help="one of our learners, and no other library")
     parser.add_argument("--tune-sb3", action="store_true")
     parser.add_argument("--cpu-time", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -97,13 +113,14 @@ def main() -> None:
             found = rival(1, **setting)
             print(setting, "not measured" if found is None else f"{rate(found)[0]:,.0f} samples/s")
         return
-    found = {name: ours(*OURS[name], options.repeats) for name in OURS}
-    other = rival(max(2, options.repeats // 2), **BEST_SB3)
+    names = [options.only] if options.only else list(OURS)
+    found = {name: ours(OURS[name], options.repeats) for name in names}
+    other = None if options.only else rival(max(2, options.repeats // 2), **BEST_SB3)
     if options.json:
         print(json.dumps({**machine, "ours": found, "sb3_contrib": other}, indent=2))
         return
     common.warn(machine)
-    print(f"one core, float32, {UNITS} units; median samples/s (lowest, highest)")
+    print("one core, float32; median samples/s (lowest, highest)")
     for name, one in found.items():
         median, low, high = rate(one)
         print(f"  {name}: {median:,.0f} ({low:,.0f}, {high:,.0f})")

@@ -32,7 +32,7 @@ def measure(hidden: int, repeats: int, full: bool = False) -> dict[str, Any]:
 
     jax.config.update("jax_enable_x64", True)
     from truefill.agents import ppo
-    from truefill.agents.networks import ActorCritic
+    from truefill.agents.networks import make_network
     from truefill.env.setup import make_environment
 
     if full:
@@ -40,7 +40,7 @@ def measure(hidden: int, repeats: int, full: bool = False) -> dict[str, Any]:
     config = problem(hidden, full)
     env = make_environment(config, common.random_walk(), "train")
     settings = config.agent.ppo
-    network = ActorCritic(jax.random.PRNGKey(SEED), env.spec, config.agent.network)
+    network = make_network(jax.random.PRNGKey(SEED), env.spec, config.agent)
     state = ppo.init(env.spec, env.arrays, network, config.agent, jax.random.PRNGKey(SEED + 1))
     samples = settings.num_envs * settings.num_steps
     times = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from config_cases import base_tree, put
 from truefill.config.load import parse_config
-from truefill.config.schema import Config, Window
+from truefill.config.schema import AgentConfig, Config, NetworkConfig, Window
 from truefill.data.no_trade import rules_id
 from truefill.data.split import SplitArrays
 from truefill.data.windows import in_daily
@@ -29,6 +29,11 @@ NO_COSTS = {
     "market.fee_bps": 0, "market.half_spread_bps": 0, "market.slippage_bps": 0,
     "market.interest_rate_annual": 0, "market.borrow_rate_annual": 0,
 }  # fmt: skip
+
+
+def agent_of(**network: Any) -> AgentConfig:
+    """The learner whose network is so."""
+    return AgentConfig(network=NetworkConfig(**network))
 
 
 def config_of(keys: dict[str, Any] | None = None) -> Config:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from truefill.pipeline.registration import register_when_imported
 
 if TYPE_CHECKING:
+    from truefill.agents.encoders import encoder as encoder
     from truefill.config.load import load_config as load_config
+    from truefill.evaluation.policies import policy as policy
     from truefill.features.build import build_dataset as build_dataset
     from truefill.pipeline.api import backtest as backtest
     from truefill.pipeline.api import load_bundle as load_bundle
     from truefill.pipeline.api import make_env as make_env
     from truefill.pipeline.api import run as run
+    from truefill.pipeline.tune import tune as tune
 
 __version__ = "0.1.0"
 
@@ -25,9 +28,12 @@ _HOMES = {
     "load_config": "truefill.config.load",
     "build_dataset": "truefill.pipeline.api",
     "run": "truefill.pipeline.api",
+    "tune": "truefill.pipeline.tune",
     "make_env": "truefill.pipeline.api",
     "backtest": "truefill.pipeline.api",
     "load_bundle": "truefill.pipeline.api",
+    "encoder": "truefill.agents.encoders",
+    "policy": "truefill.evaluation.policies",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,23 +13,16 @@ import pytest
 
 from config_cases import base_tree, put
 from env_cases import config_of, random_split
+from learner_cases import BUDGETS, KINDS
+from learner_cases import SMALL as LEARNERS
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.networks import best_action, make_network
 from truefill.agents.train import train
 from truefill.config.load import parse_config, portable
-from truefill.config.schema import AgentConfig, Config
+from truefill.config.schema import Config
 from truefill.env.setup import spec_for
 from truefill.features.build import build_dataset
 
-KINDS = get_args(AgentConfig.model_fields["kind"].annotation)
-CELLS = ("gru", "lstm", "min_gru")
-LEARNERS: dict[str, dict[str, Any]] = {
-    "ppo": {"kind": "ppo"},
-    **{
-        f"recurrent_ppo {cell}": {"kind": "recurrent_ppo", "memory": {"cell": cell, "units": 6}}
-        for cell in CELLS
-    },
-}
 FAST = ("ppo", "recurrent_ppo gru")
 EACH = [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in LEARNERS]
 PPO = {"num_envs": 16, "num_steps": 8, "minibatch": 32, "block": 8, "epochs": 2}
@@ -38,6 +31,7 @@ UPDATE = 128
 
 def test_every_learner_is_here() -> None:
     assert {learner["kind"] for learner in LEARNERS.values()} == set(KINDS)
+    assert set(BUDGETS) == set(LEARNERS)
 
 
 def agent(learner: str) -> dict[str, Any]:

@@ -16,15 +16,16 @@ import numpy as np
 import optax
 import pytest
 
-from env_cases import config_of, environment, random_split, split_of
+from env_cases import agent_of, config_of, environment, random_split, split_of
+from learner_cases import BUDGETS, real
 from truefill.agents import ppo
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import ActorCritic, make_network
 from truefill.agents.rollout import advantages, collect
 from truefill.agents.train import train
 from truefill.config.load import parse_config
-from truefill.config.schema import Config, NetworkConfig
+from truefill.config.schema import Config
 from truefill.data.planted import PlantedRule, best_net_log_profit
 from truefill.data.sessions import Session
 from truefill.data.split import SplitArrays, to_arrays
@@ -42,8 +43,10 @@ COSTS = {"fee_bps": 1, "half_spread_bps": 0.5, "slippage_bps": 0.5}
 FREE = {"fee_bps": 0, "half_spread_bps": 0, "slippage_bps": 0, "borrow_rate_annual": 0}
 
 
-def market_config(kind: str, *, free: bool = False) -> Config:
+def market_config(kind: str, *, free: bool = False, learner: str = "ppo") -> Config:
     """Nine months of hourly bars to train on, three to choose by, four to test on."""
+    agent = {**real(learner), "ppo": {"gamma": 0.9, "learning_rate": 1e-3}}
+    steps = BUDGETS[learner]
     return parse_config(
         {
             "name": "known",
@@ -62,9 +65,9 @@ def market_config(kind: str, *, free: bool = False) -> Config:
             ],
             "market": {"allow_short": True, **(FREE if free else COSTS)},
             "env": {"episode_bars": 500, "action": {"kind": "short_flat_long"}},
-            "agent": {"ppo": {"gamma": 0.9, "learning_rate": 1e-3}},
-            "training": {"total_steps": 1_500_000, "eval_every_steps": 200_000,
-                         "checkpoint_every_steps": 1_500_000, "patience": None},
+            "agent": agent,
+            "training": {"total_steps": steps, "eval_every_steps": 200_000,
+                         "checkpoint_every_steps": steps, "patience": None},
         }
     )  # fmt: skip
 
@@ -111,15 +114,18 @@ def trained_bundle(
         lambda *_: stamps.append(time.perf_counter()),
     )  # fmt: skip
     env = make_environment(config, splits["train"], "train")
-    template = ActorCritic(jax.random.PRNGKey(0), env.spec, config.agent.network)
+    template = make_network(jax.random.PRNGKey(0), env.spec, config.agent)
     network, _ = load_tree(folder / "train/best.safetensors", template)
     tree = config.model_dump(mode="json")
     save_bundle(folder / "bundle", network, tree, built.lineage, built.norm_stats)
     return load_bundle(folder / "bundle"), stamps[-1] - stamps[0]
 
 
-def answer(kind: str, seed: int, folder: Path, *, free: bool = False) -> Answer:
-    config, (built, splits) = market_config(kind, free=free), built_of(kind)
+def answer(
+    kind: str, seed: int, folder: Path, *, free: bool = False, learner: str = "ppo"
+) -> Answer:
+    config = market_config(kind, free=free, learner=learner)
+    built, splits = built_of(kind)
     bundle, seconds = trained_bundle(config, built, splits, seed, folder)
     env = make_environment(config, splits["test"], "backtest")
     [trace] = backtest(bundle, env, splits["test"], bundle.contract_sha256)
@@ -127,12 +133,13 @@ def answer(kind: str, seed: int, folder: Path, *, free: bool = False) -> Answer:
 
 
 @pytest.mark.slow
-def test_ppo_earns_most_of_what_perfect_knowledge_of_the_planted_rule_earns(
-    tmp_path: Path, record_property: Any
+@pytest.mark.parametrize("learner", BUDGETS)
+def test_a_learner_earns_most_of_what_perfect_knowledge_of_the_planted_rule_earns(
+    learner: str, tmp_path: Path, record_property: Any
 ) -> None:
     """At least 80 % of the net profit, on bars that neither training nor selection has seen."""
-    config = market_config("planted_signal")
-    found = answer("planted_signal", SEED, tmp_path)
+    config = market_config("planted_signal", learner=learner)
+    found = answer("planted_signal", SEED, tmp_path, learner=learner)
     assert config.data.synthetic is not None
     bars = synthetic_bars(config.data.synthetic, config.data.interval)
     known = bars["timestamp"].dt.epoch("s").is_in(found.split.timestamps_s.tolist())
@@ -145,7 +152,7 @@ def test_ppo_earns_most_of_what_perfect_knowledge_of_the_planted_rule_earns(
     log_share = found.trace.log_returns.sum() / best.realized_log
     record_property("share_of_net_profit", earned / possible)
     print(
-        f"\nnet profit {earned:.1%} of {possible:.1%} possible: {earned / possible:.1%} "
+        f"\n{learner}: net profit {earned:.1%} of {possible:.1%} possible: {earned / possible:.1%} "
         f"(log growth {log_share:.1%}); training took {found.training_s:.1f} s after compilation"
     )
     assert earned >= 0.8 * possible
@@ -176,8 +183,8 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
     cut there, it learns what 8 bars are worth, less than 6."""
     keys = {"env.action.kind": "flat_long", "env.episode_bars": 8}
     env = environment(random_split(4, bars=60, masked=0.0), keys)
-    network = ActorCritic(
-        jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(16,), shared_trunk=False)
+    network = make_network(
+        jax.random.PRNGKey(0), env.spec, agent_of(hidden=(16,), shared_trunk=False)
     )
     optimizer = optax.adam(optax.exponential_decay(0.03, 400, 0.05))
     moments = optimizer.init(eqx.filter(network, eqx.is_array))
@@ -195,7 +202,7 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
         values = jnp.moveaxis(rows.observation.values, 1, 0).reshape(spec.observation_size, -1)
 
         def loss(net: ActorCritic) -> Any:
-            return jnp.mean(jnp.square(net.value((), values) - target.reshape(-1)))
+            return jnp.mean(jnp.square(net.critic((), values)[0] - target.reshape(-1)))
 
         change, moments = optimizer.update(jax.grad(loss)(network), moments)
         return jax.tree.map(jnp.add, network, change), moments, state, rows.value
@@ -225,7 +232,7 @@ def test_ppo_takes_the_paying_side_of_a_steady_trend() -> None:
         }
     )  # fmt: skip
     env = make_environment(config, split_of(close, features=np.zeros((200, 1, 1))), "train")
-    network = ActorCritic(jax.random.PRNGKey(0), env.spec, config.agent.network)
+    network = make_network(jax.random.PRNGKey(0), env.spec, config.agent)
     settings = config.agent
     state = ppo.init(env.spec, env.arrays, network, settings, jax.random.PRNGKey(1))
     for _ in range(30):

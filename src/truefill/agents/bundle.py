@@ -1,8 +1,10 @@
 """Policy bundle: weights, normalizer, feature contract and config in one folder; all that is needed
-to act, and nothing else is used to act."""
+to act, and nothing else is used to act. The bundle of an ensemble holds those of its members."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,56 +14,47 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from truefill.agents.bundle_files import (
+    CONFIG,
+    CONTRACT,
+    MEMBERS,
+    NORMALIZER,
+    WEIGHTS,
+    Facts,
+    read_files,
+)
+from truefill.agents.bundle_files import FILES as FILES
+from truefill.agents.bundle_files import INDEX as INDEX
 from truefill.agents.checkpoint import load_tree, save_tree
-from truefill.agents.networks import ActorCritic, Carry, best_action, make_network
-from truefill.config.load import parse_config
-from truefill.config.schema import Config
-from truefill.core.errors import ArtifactError, PolicyError
-from truefill.core.files import read_json, write_json
-from truefill.core.fingerprint import fingerprint, sha256_file
-from truefill.env.episodes import EnvSpec
-from truefill.env.setup import spec_for
+from truefill.agents.encoders import ENCODERS
+from truefill.agents.ensemble import Actor, Ensemble, Rule
+from truefill.agents.ensemble import most_likely as most_likely
+from truefill.agents.networks import ActorCritic, make_network
+from truefill.core.errors import PolicyError
+from truefill.core.files import write_bytes, write_json
+from truefill.core.fingerprint import sha256_file
+from truefill.core.plugins import load_plugins, sha256_of
 from truefill.market.types import Array
 
-WEIGHTS = "weights.safetensors"
-NORMALIZER = "norm_stats.json"
-CONTRACT = "contract.json"
-CONFIG = "config.json"
-INDEX = "bundle.json"
-FILES = (WEIGHTS, NORMALIZER, CONTRACT, CONFIG)
-
-
-def most_likely(
-    network: ActorCritic, carry: Carry, values: Array, legal: Array | None
-) -> tuple[Array, Carry]:
-    """The network's most likely actions, [action_size, N], and what it remembers after them."""
-    carry, out, _ = network.step(carry, values, legal)
-    return best_action(network, out), carry
-
-
+PLUGINS = "network_plugins"
+"""Key of the contract: SHA-256 by name of the file that the network's encoder is of."""
 _most_likely = jax.jit(most_likely)
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(Facts):
     """A policy that can act, and knows what it may act on."""
 
-    network: ActorCritic
-    config: Config
-    contract: dict[str, Any]
-    """Feature contract, symbols and session, as in the dataset's lineage."""
-    norm_stats: dict[str, dict[str, float]]
-    spec: EnvSpec
-    sha256: str
+    network: Actor
 
     @staticmethod
     def decide(
-        parameters: ActorCritic, memory: Carry, values: Array, legal: Array | None
-    ) -> tuple[Array, Carry]:
+        parameters: Actor, memory: Any, values: Array, legal: Array | None
+    ) -> tuple[Array, Any]:
         """The most likely actions, [action_size, N], for observations [observation_size, N]."""
         return most_likely(parameters, memory, values, legal)
 
-    def initial(self, count: int) -> Carry:
+    def initial(self, count: int) -> Any:
         """What the network remembers of ``count`` accounts before their first bar."""
         return self.network.initial(count)
 
@@ -70,12 +63,8 @@ class Bundle:
         return Player(self)
 
     @property
-    def parameters(self) -> ActorCritic:
+    def parameters(self) -> Actor:
         return self.network
-
-    @property
-    def contract_sha256(self) -> str:
-        return str(self.contract["contract_sha256"])
 
     def require(self, lineage: dict[str, Any], norm_stats: dict[str, dict[str, float]]) -> None:
         """Refuse a dataset that the policy was not made for.
@@ -185,12 +174,19 @@ def save_bundle(
     config: dict[str, Any],
     lineage: dict[str, Any],
     norm_stats: dict[str, dict[str, float]],
+    ancestors: list[dict[str, Any]] | None = None,
 ) -> None:
-    """Write a bundle; ``bundle.json``, with the hash of every other file, comes last."""
+    """Write a bundle; ``bundle.json``, with the hash of every other file, comes last.
+    ``ancestors``: what the policies had seen that the training began with (``warm.py``)."""
     contract = {
         key: lineage[key]
         for key in ("features", "contract_sha256", "symbols", "session", "interval_s")
     }
+    if ancestors:
+        contract["ancestors"] = ancestors
+    plugins = sha256_of(ENCODERS, network.config.encoder.kind)
+    if plugins:
+        contract[PLUGINS] = plugins
     save_tree(folder / WEIGHTS, network)
     write_json(folder / NORMALIZER, norm_stats)
     write_json(folder / CONTRACT, contract)
@@ -198,33 +194,62 @@ def save_bundle(
     write_json(folder / INDEX, {"files": {name: sha256_file(folder / name) for name in FILES}})
 
 
-def load_bundle(folder: str | Path) -> Bundle:
+def _require_plugins(folder: Path, facts: Facts) -> None:
+    """Refuse a network whose encoder is not of the very file that it was trained with."""
+    kind = facts.config.agent.network.encoder.kind
+    found = sha256_of(ENCODERS, kind)
+    for name, digest in facts.contract.get(PLUGINS, {}).items():
+        have = found.get(name)
+        if have != digest:
+            why = "is not loaded" if have is None else f"differs from the loaded one ({have[:12]})"
+            raise PolicyError(
+                f"the network's encoder {kind!r} is of the plug-in {name} "
+                f"(SHA-256 {digest[:12]}), which {why}",
+                where=str(folder),
+                do=f"load_bundle(folder, plugins=['{name}']) with the file it was trained with",
+            )
+
+
+def save_ensemble(folder: Path, bundles: Mapping[int, Path], rule: Rule) -> list[str]:
+    """Write the bundle of an ensemble: copies of the ``bundles`` of its seeds, in the order of the
+    seeds, and last its own ``bundle.json`` with the rule and the hash of each member's. What the
+    folder held before goes. Returns the names of all files."""
+    shutil.rmtree(folder, ignore_errors=True)
+    files = {}
+    for seed in sorted(bundles):
+        name = f"{MEMBERS}/seed-{seed}"
+        (folder / name).mkdir(parents=True)
+        for part in (*FILES, INDEX):
+            write_bytes(folder / name / part, (bundles[seed] / part).read_bytes())
+        files[f"{name}/{INDEX}"] = sha256_file(folder / name / INDEX)
+    write_json(folder / INDEX, {"ensemble": rule, "members": list(files), "files": files})
+    parts = [f"{MEMBERS}/seed-{seed}/{part}" for seed in sorted(bundles) for part in FILES]
+    return [*parts, *files, INDEX]
+
+
+def load_bundle(folder: str | Path, plugins: Iterable[str | Path] = ()) -> Bundle:
     """Read a bundle, verifying every file's hash first.
+
+    Args:
+        folder: the bundle.
+        plugins: files of the user's own that the network needs; those that are loaded already, as
+            in a run, need not be given.
 
     Raises:
         ArtifactError: a file is missing, changed, or does not fit the config.
+        PolicyError: the network needs a plug-in that is not loaded, or another than is.
+        ConfigError: a plug-in fails.
     """
-    folder = Path(folder)
-    index = read_json(folder / INDEX)
-    files = index.get("files") if isinstance(index, dict) else None
-    if not isinstance(files, dict):
-        raise ArtifactError("not the index of a bundle", where=str(folder / INDEX))
-    for name in FILES:
-        path, expected = folder / name, files.get(name)
-        if not path.is_file():
-            raise ArtifactError("the bundle's file is missing", where=str(path))
-        if sha256_file(path) != expected:
-            raise ArtifactError("the file does not match its hash", where=str(path))
-    config = parse_config(read_json(folder / CONFIG), where=str(folder / CONFIG))
-    contract = read_json(folder / CONTRACT)
-    spec = spec_for(config, tuple(contract["symbols"]), len(contract["features"]))
-    template = make_network(jax.random.PRNGKey(0), spec, config.agent)
-    network, _ = load_tree(folder / WEIGHTS, template)
-    return Bundle(
-        network=network,
-        config=config,
-        contract=contract,
-        norm_stats=read_json(folder / NORMALIZER),
-        spec=spec,
-        sha256=fingerprint(index),
-    )
+    paths = [Path(path) for path in plugins]
+    if paths:
+        load_plugins(paths)
+    files = read_files(Path(folder))
+    facts = files.facts
+    _require_plugins(Path(folder), facts)
+    template = make_network(jax.random.PRNGKey(0), facts.spec, facts.config.agent)
+    networks = tuple(load_tree(path, template)[0] for path in files.weights)
+    network: Actor = networks[0]
+    if files.rule is not None:
+        decoder = facts.spec.decoder
+        network = Ensemble(networks, files.rule, decoder.low, decoder.high)
+    return Bundle(**vars(facts), network=network)

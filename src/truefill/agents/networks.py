@@ -1,5 +1,5 @@
-"""Policy and value network, float32: memory where the learner has one, a trunk (each shared or one
-each), one head for policy and value.
+"""Policy and critic network, float32: an encoder of the market window where the config has one,
+memory where the learner has one, a trunk (each shared or one each), heads for policy and critic.
 
 Inside, batches run along the LAST axis ([units, batch]): on a CPU every product of the forward and
 backward pass then runs near the machine's peak, where [batch, units] loses a third in the weight
@@ -14,56 +14,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from truefill.agents.encoders import Encoder, Inputs, make_encoders
+from truefill.agents.layers import Dense, activate, hidden
 from truefill.agents.memory import Memory, State
-from truefill.config.schema import AgentConfig, MemoryConfig, NetworkConfig
+from truefill.agents.popart import Unit, rescaled
+from truefill.config.schema import AgentConfig, NetworkConfig
 from truefill.env.episodes import EnvSpec
 from truefill.market.types import Array
 
-ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
-GAINS = {"relu": math.sqrt(2.0), "tanh": 5.0 / 3.0}
 POLICY_GAIN = 0.01
 """Small last layer of the policy: first actions are nearly uniform (Andrychowicz et al. 2021)."""
+QUANTILE_GAIN = 0.01
+"""Small last layer of a critic of quantiles: at first no two of them differ by more than noise."""
 FORBIDDEN = -1e9
 """Logit of an illegal action."""
-
-
-@jax.custom_vjp
-def affine(weight: Array, bias: Array, x: Array) -> Array:
-    """weight.T @ x + bias for weight [in, out], x [in, batch]; the gradient is written out so that
-    each product has the operand order that runs fastest."""
-    return _product(weight, x, 0, 0) + bias[:, None]
-
-
-def _product(a: Array, b: Array, contract_a: int, contract_b: int) -> Array:
-    return jax.lax.dot_general(a, b, (((contract_a,), (contract_b,)), ((), ())))
-
-
-def _affine_forward(weight: Array, bias: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
-    return affine(weight, bias, x), (weight, x)
-
-
-def _affine_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array, Array]:
-    weight, x = saved
-    return _product(x, g, 1, 1), g @ jnp.ones(g.shape[1], g.dtype), weight @ g
-
-
-affine.defvjp(_affine_forward, _affine_backward)
-
-
-class Dense(eqx.Module):
-    """weight.T @ x + bias over x [in, batch]."""
-
-    weight: Array
-    """[in, out]."""
-    bias: Array
-
-    def __init__(self, key: Array, size_in: int, size_out: int, gain: float) -> None:
-        scale = gain / math.sqrt(size_in)
-        self.weight = scale * jax.random.normal(key, (size_in, size_out), jnp.float32)
-        self.bias = jnp.zeros(size_out, jnp.float32)
-
-    def __call__(self, x: Array) -> Array:
-        return affine(self.weight, self.bias, x)
 
 
 Carry = tuple[State, ...]
@@ -75,51 +39,66 @@ class ActorCritic(eqx.Module):
 
     Observations come as [observation_size, N]; the policy has H heads, each one discrete choice
     among A actions or one continuous value (H is ``EnvSpec.action_size``). Its output is logits
-    [H, A, N] (categorical) or means [H, N] (Gaussian), the value [N].
+    [H, A, N] (categorical) or means [H, N] (Gaussian); that of the critic is [V, N] in units of
+    the return (``critic.py``).
     """
 
+    encoders: tuple[Encoder, ...]
+    """None, one that policy and critic share, or one each."""
     memories: tuple[Memory, ...]
     """None, one that policy and value share, or one each."""
     policy_trunk: tuple[Dense, ...]
     value_trunk: tuple[Dense, ...]
     """Empty when the trunk is shared."""
     policy_head: Dense
-    """With a shared trunk its last row is the value."""
+    """With a shared trunk its last V rows are the critic."""
     value_head: tuple[Dense, ...]
     """Empty when the trunk is shared."""
+    unit: Unit | None
+    """What the critic's layer is in units of; None = 1, around 0. Nothing learns it (PopArt)."""
     log_std: Array
     """[H] of a Gaussian policy; empty for a categorical one."""
-    activation: str = eqx.field(static=True)
+    config: NetworkConfig = eqx.field(static=True)
+    window: tuple[int, int] = eqx.field(static=True)
+    """Bars, and market features a bar: the first part of an observation."""
     num_heads: int = eqx.field(static=True)
     num_actions: int = eqx.field(static=True)
     """Actions a head chooses from; 0 = heads are continuous values."""
+    num_values: int = eqx.field(static=True)
+    """V, outputs of the critic."""
 
-    def __init__(
-        self, key: Array, spec: EnvSpec, config: NetworkConfig, memory: MemoryConfig | None = None
-    ) -> None:
-        self.activation = config.activation
+    def __init__(self, key: Array, spec: EnvSpec, agent: AgentConfig) -> None:
+        config = agent.network
+        memory = agent.memory if agent.recurrent else None
+        self.num_values = agent.quantiles
+        self.unit = None
+        if agent.popart is not None:
+            self.unit = Unit(jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32))
+        self.config = config
+        self.window = (spec.window, spec.num_features)
         self.num_heads = spec.action_size
         self.num_actions = spec.decoder.num_actions
         policy_key, value_key, head_key, last_key = jax.random.split(key, 4)
-        inputs = spec.observation_size if memory is None else memory.units
-        sizes = (inputs, *config.hidden)
-        gain = GAINS[config.activation]
-
+        given = Inputs(spec.window, spec.num_features, spec.num_state, config)
+        count = 1 if config.shared_trunk else 2
+        self.encoders, units = make_encoders(jax.random.fold_in(key, 2), given, count)
+        seen = units + spec.num_state if self.encoders else spec.observation_size
         self.memories = ()
         if memory is not None:
-            keys = jax.random.split(jax.random.fold_in(key, 1), 1 if config.shared_trunk else 2)
-            self.memories = tuple(
-                Memory(k, memory.cell, spec.observation_size, memory.units) for k in keys
-            )
+            keys = jax.random.split(jax.random.fold_in(key, 1), count)
+            self.memories = tuple(Memory(k, memory.cell, seen, memory.units) for k in keys)
+        sizes = (seen if memory is None else memory.units, *config.hidden)
 
         def trunk(key: Array) -> tuple[Dense, ...]:
             keys = jax.random.split(key, len(config.hidden))
             pairs = zip(keys, sizes[:-1], sizes[1:], strict=True)
-            return tuple(Dense(k, a, b, gain) for k, a, b in pairs)
+            return tuple(hidden(k, a, b, config) for k, a, b in pairs)
 
+        kind = config.initialization
         self.policy_trunk = trunk(policy_key)
-        policy = Dense(head_key, sizes[-1], self.num_outputs, POLICY_GAIN)
-        value = Dense(last_key, sizes[-1], 1, 1.0)
+        policy = Dense(head_key, sizes[-1], self.num_outputs, POLICY_GAIN, kind)
+        value_gain = 1.0 if self.num_values == 1 else QUANTILE_GAIN
+        value = Dense(last_key, sizes[-1], self.num_values, value_gain, kind)
         if config.shared_trunk:
             both = jnp.concatenate([policy.weight, value.weight], axis=1)
             self.policy_head = eqx.tree_at(
@@ -142,22 +121,23 @@ class ActorCritic(eqx.Module):
         return tuple(memory.initial(count) for memory in self.memories)
 
     def __call__(self, observation: Array, legal: Array | None) -> tuple[Array, Array]:
-        """Policy output and value of an episode's first bar; ``legal`` is bool [N, H, A] or None
+        """Policy output and critic of an episode's first bar; ``legal`` is bool [N, H, A] or None
         (all legal)."""
         return self.step(self.initial(observation.shape[-1]), observation, legal)[1:]
 
     def step(
         self, carry: Carry, observation: Array, legal: Array | None
     ) -> tuple[Carry, Array, Array]:
-        """The next bar: what is remembered after it, policy output and value."""
-        carry = self._remember(carry, observation)
-        out, value = self._heads([state[0] for state in carry] or [observation], legal)
-        return carry, out, value
+        """The next bar: what is remembered after it, policy output and critic."""
+        seen = self._encoded(observation)
+        carry = self._remember(carry, seen)
+        out, critic = self._heads([state[0] for state in carry] or seen, legal)
+        return carry, out, critic
 
     def sequence(
         self, carry: Carry, observation: Array, start: Array, legal: Array | None
     ) -> tuple[Array, Array]:
-        """Policy outputs and values of T bars of N accounts, flattened to [..., T * N].
+        """Policy outputs and critics of T bars of N accounts, flattened to [..., T * N].
 
         Args:
             carry: what is remembered before the first bar.
@@ -165,31 +145,67 @@ class ActorCritic(eqx.Module):
             start: bool [T, N], an episode begins with this bar.
             legal: bool [T * N, H, A] or None.
         """
-        seen = [
-            _flat(memory.sequence(state, observation, start))
-            for memory, state in zip(self.memories, carry, strict=True)
+        rows = [observation]
+        if self.encoders:
+            bars = observation.shape[0]
+            rows = [_bars(x, bars) for x in self._encoded(_flat(observation))]
+        held = [
+            memory.sequence(state, rows[min(i, len(rows) - 1)], start)
+            for i, (memory, state) in enumerate(zip(self.memories, carry, strict=True))
         ]
-        return self._heads(seen or [_flat(observation)], legal)
+        return self._heads([_flat(x) for x in held or rows], legal)
 
-    def value(self, carry: Carry, observation: Array) -> Array:
-        """The value alone, [N]; what is remembered stays as it was."""
-        seen = [state[0] for state in self._remember(carry, observation)] or [observation]
+    def critic(self, carry: Carry, observation: Array) -> Array:
+        """The critic alone, [V, N]; what is remembered stays as it was."""
+        seen = self._encoded(observation)
+        seen = [state[0] for state in self._remember(carry, seen)] or seen
         if self.value_head:
-            return self.value_head[0](self._trunk(self.value_trunk, seen[-1]))[0]
-        return self.policy_head(self._trunk(self.policy_trunk, seen[0]))[-1]
+            return self._in_units(self.value_head[0](self._trunk(self.value_trunk, seen[-1])))
+        out = self.policy_head(self._trunk(self.policy_trunk, seen[0]))
+        return self._in_units(out[-self.num_values :])
 
-    def _remember(self, carry: Carry, observation: Array) -> Carry:
-        pairs = zip(self.memories, carry, strict=True)
-        return tuple(memory.step(state, observation) for memory, state in pairs)
+    def with_unit(self, unit: Unit) -> ActorCritic:
+        """The same network, the same outputs, whose critic's layer is in units of ``unit``."""
+        assert self.unit is not None
+        head = self.value_head[0] if self.value_head else self.policy_head
+        rows = slice(-self.num_values, None)
+        weight, bias = rescaled(head.weight[:, rows], head.bias[rows], self.unit, unit)
+        weight = head.weight.at[:, rows].set(weight)
+        changed = eqx.tree_at(
+            lambda d: (d.weight, d.bias), head, (weight, head.bias.at[rows].set(bias))
+        )
+        if self.value_head:
+            return eqx.tree_at(lambda n: (n.value_head, n.unit), self, ((changed,), unit))
+        return eqx.tree_at(lambda n: (n.policy_head, n.unit), self, (changed, unit))
+
+    def _in_units(self, critic: Array) -> Array:
+        if self.unit is None:
+            return critic
+        mean, std = jax.lax.stop_gradient(self.unit)
+        return mean + std * critic
+
+    def _encoded(self, observation: Array) -> list[Array]:
+        """What comes after the encoders, by policy (first) and critic (last): [units + state, N];
+        without them the observation."""
+        if not self.encoders:
+            return [observation]
+        bars, features = self.window
+        market, state = observation[: bars * features], observation[bars * features :]
+        market = market.reshape(bars, features, -1)
+        return [jnp.concatenate([encode(market, state), state]) for encode in self.encoders]
+
+    def _remember(self, carry: Carry, seen: list[Array]) -> Carry:
+        pairs = enumerate(zip(self.memories, carry, strict=True))
+        return tuple(memory.step(at, seen[min(i, len(seen) - 1)]) for i, (memory, at) in pairs)
 
     def _heads(self, seen: list[Array], legal: Array | None) -> tuple[Array, Array]:
-        """``seen`` by the policy (first) and by the value (last), [units, N]."""
+        """``seen`` by the policy (first) and by the critic (last), [units, N]."""
         out = self.policy_head(self._trunk(self.policy_trunk, seen[0]))
         if self.value_head:
-            value = self.value_head[0](self._trunk(self.value_trunk, seen[-1]))[0]
+            critic = self.value_head[0](self._trunk(self.value_trunk, seen[-1]))
         else:
-            out, value = out[:-1], out[-1]
-        return self._shape(out, legal), value
+            out, critic = out[: -self.num_values], out[-self.num_values :]
+        return self._shape(out, legal), self._in_units(critic)
 
     def _shape(self, out: Array, legal: Array | None) -> Array:
         if self.num_actions == 0:
@@ -200,16 +216,14 @@ class ActorCritic(eqx.Module):
         return logits
 
     def _trunk(self, layers: tuple[Dense, ...], x: Array) -> Array:
-        activate = ACTIVATIONS[self.activation]
         for layer in layers:
-            x = activate(layer(x))
+            x = activate(self.config, layer(x))
         return x
 
 
 def make_network(key: Array, spec: EnvSpec, agent: AgentConfig) -> ActorCritic:
     """A fresh network of the learner that ``agent`` configures."""
-    memory = agent.memory if agent.kind == "recurrent_ppo" else None
-    return ActorCritic(key, spec, agent.network, memory)
+    return ActorCritic(key, spec, agent)
 
 
 def forget(carry: Carry, start: Array) -> Carry:
@@ -220,6 +234,11 @@ def forget(carry: Carry, start: Array) -> Carry:
 def _flat(x: Array) -> Array:
     """[T, rows, N] -> [rows, T * N]."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
+
+
+def _bars(x: Array, bars: int) -> Array:
+    """[rows, T * N] -> [T, rows, N]; the inverse of :func:`_flat`."""
+    return jnp.moveaxis(x.reshape(x.shape[0], bars, -1), 1, 0)
 
 
 def sample(network: ActorCritic, out: Array, noise: Array) -> Array:

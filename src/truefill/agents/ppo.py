@@ -1,9 +1,8 @@
 """Proximal policy optimization (Schulman et al. 2017), one compiled update.
 
-An update is: collect a rollout, estimate advantages, then epochs of minibatches. Minibatches are
-drawn as shuffled *blocks* of accounts rather than single rows, which keeps memory access
-contiguous (see ``docs/decisions/0001-engine.md`` for what that buys). A network with memory learns
-from whole sequences instead, each with what was remembered before it.
+An update is: collect a rollout, estimate advantages and returns, move the critic's unit, then
+epochs of minibatches. What differs between learners is in the network (memory, critic of quantiles)
+and in what the critic is taught; the update is the same for all.
 """
 
 from __future__ import annotations
@@ -16,14 +15,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from truefill.agents.networks import ActorCritic, Carry, log_prob_entropy
-from truefill.agents.rollout import Rollout, advantages, collect
-from truefill.config.schema import AgentConfig, PPOConfig, Schedule
+from truefill.agents import critic, popart, risk
+from truefill.agents.coefficients import Coefficients, scheduled, split
+from truefill.agents.loss import Hyper, Losses, loss
+from truefill.agents.minibatch import Minibatch, again, cut
+from truefill.agents.networks import ActorCritic, Carry
+from truefill.agents.popart import PopArtState
+from truefill.agents.rollout import Guess, Rollout, advantages, collect, drawn_returns
+from truefill.agents.value_metrics import Fit, fit, fit_by_group
+from truefill.config.schema import AgentConfig
 from truefill.env import episodes
-from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Observation
+from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
 from truefill.market.types import Array
 
-ADVANTAGE_EPS = 1e-8
+SMALLEST_KAPPA = 1e-6
 
 
 class TrainState(NamedTuple):
@@ -32,37 +37,45 @@ class TrainState(NamedTuple):
     network: ActorCritic
     optimizer: optax.OptState
     env: EnvState
+    """The learning accounts, then the held-out ones (PopArt)."""
     memory: Carry
     """What the network remembers of each account before its next bar."""
     key: Array
     steps: Array
-    """int64, environment steps done."""
+    """int64, environment steps done by the learning accounts."""
+    popart: PopArtState | None
+    dual: Array | None
+    """Weight that the tail got on top of the config's, where CVaR counts."""
 
 
-class Minibatch(NamedTuple):
-    """Rows of a rollout: [..., N] in the minibatch's order; of a network with memory [L, ..., N],
-    N sequences of L bars."""
+class CriticLog(NamedTuple):
+    """How well the values before the epochs foretold the lambda returns."""
 
-    observation: Observation
-    action: Array
-    log_prob: Array
-    advantage: Array
-    target: Array
-    start: Array | None = None
-    """bool: an episode begins with this bar; None without memory."""
-    memory: Carry = ()
-    """What was remembered before each sequence."""
+    fit: Fit
+    weighted: Fit | None
+    """Without the rows that the critic does not learn from; None: there are none."""
+    by_symbol: Fit | None
+    """[symbols]; None where an account trades all symbols."""
 
 
-class Losses(NamedTuple):
-    """Means over a minibatch (or over an update)."""
+class PopArtLog(NamedTuple):
+    """The critic's unit during the epochs, and the held-out bars before and after them."""
 
-    policy_loss: Array
-    value_loss: Array
-    entropy: Array
-    approx_kl: Array
-    clip_fraction: Array
-    grad_norm: Array
+    unit_mean: Array
+    unit_std: Array
+    unit_live: Array
+    held_out_before: Array
+    held_out_after: Array
+
+
+class RiskLog(NamedTuple):
+    """The tail, in units of the reward."""
+
+    cvar_expected: Array
+    """Mean over states of the critic's conditional value at risk."""
+    cvar_reward: Array
+    """Of the rewards of single bars, as collected."""
+    cvar_weight: Array
 
 
 class UpdateLog(NamedTuple):
@@ -73,107 +86,215 @@ class UpdateLog(NamedTuple):
     learning_rate: Array
     clip_range: Array
     entropy_coef: Array
-    explained_variance: Array
+    critic: CriticLog
     value_mean: Array
     reward_mean: Array
     terms: Array
     episodes: Array
     illegal: Array
+    popart: PopArtLog | None
+    risk: RiskLog | None
 
 
-class Hyper(NamedTuple):
-    """This update's scheduled values."""
-
-    learning_rate: Array
-    clip: Array
-    entropy: Array
-
-
-def scheduled(schedule: Schedule, progress: Array) -> Array:
-    """The value at ``progress`` (environment steps / total steps, 0..1), float32."""
-    if schedule.end is None:
-        return jnp.float32(schedule.start)
-    share = progress if schedule.kind == "linear" else 0.5 * (1.0 - jnp.cos(jnp.pi * progress))
-    return (schedule.start + (schedule.end - schedule.start) * share).astype(jnp.float32)
-
-
-def optimizer(config: PPOConfig) -> optax.GradientTransformation:
+def optimizer(max_grad_norm: Array | float) -> optax.GradientTransformation:
     """Gradient clipping and Adam; the learning rate is applied per update."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)
-    )
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optax.scale_by_adam(eps=1e-5))
 
 
-@partial(jax.jit, static_argnames=("spec", "config"))
 def init(
     spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, config: AgentConfig, key: Array
 ) -> TrainState:
     """A fresh training: random episode starts, zeroed optimizer."""
-    start_key, key = jax.random.split(key)
-    uniform = jax.random.uniform(start_key, (config.ppo.num_envs,), jnp.float32)
-    env = episodes.reset(spec, arrays, episodes.draw_starts(spec, arrays, uniform))
-    return TrainState(
-        network=network,
-        optimizer=optimizer(config.ppo).init(eqx.filter(network, eqx.is_array)),
-        env=env,
-        memory=network.initial(config.ppo.num_envs),
-        key=key,
-        steps=jnp.zeros((), jnp.int64),
-    )
+    shape, _ = split(config, 1)
+    return _init(spec, arrays, network, shape, key)
 
 
-@partial(jax.jit, static_argnames=("spec", "config", "total_steps"), donate_argnames=("state",))
 def update(
     state: TrainState, arrays: EnvArrays, *, spec: EnvSpec, config: AgentConfig, total_steps: int
 ) -> tuple[TrainState, UpdateLog]:
-    """One rollout and its epochs."""
+    """One rollout and its epochs. ``state`` is used up. Configs that differ in numbers only share
+    one compiled program."""
+    shape, numbers = split(config, total_steps)
+    return _update(state, arrays, numbers, spec=spec, config=shape)
+
+
+@partial(jax.jit, static_argnames=("spec", "config"))
+def _init(
+    spec: EnvSpec, arrays: EnvArrays, network: ActorCritic, config: AgentConfig, key: Array
+) -> TrainState:
+    start_key, key = jax.random.split(key)
+    count = config.ppo.num_envs + (config.popart.holdout_envs if config.popart else 0)
+    uniform = jax.random.uniform(start_key, (count,), jnp.float32)
+    return TrainState(
+        network=network,
+        optimizer=optimizer(1.0).init(eqx.filter(network, eqx.is_array)),
+        env=episodes.reset(spec, arrays, episodes.draw_starts(spec, arrays, uniform)),
+        memory=network.initial(count),
+        key=key,
+        steps=jnp.zeros((), jnp.int64),
+        popart=popart.init() if config.popart else None,
+        dual=jnp.zeros((), jnp.float32) if config.cvar else None,
+    )
+
+
+@partial(jax.jit, static_argnames=("spec", "config"), donate_argnames=("state",))
+def _update(
+    state: TrainState,
+    arrays: EnvArrays,
+    numbers: Coefficients,
+    *,
+    spec: EnvSpec,
+    config: AgentConfig,
+) -> tuple[TrainState, UpdateLog]:
     ppo = config.ppo
     key, roll_key, shuffle_key = jax.random.split(state.key, 3)
-    progress = jnp.minimum(state.steps / total_steps, 1.0)
-    hyper = Hyper(
-        learning_rate=scheduled(ppo.learning_rate, progress),
-        clip=scheduled(ppo.clip, progress),
-        entropy=scheduled(ppo.entropy, progress),
-    )
     env, memory, last, rollout, stats = collect(
         spec, arrays, state.network, state.env, state.memory, roll_key, ppo.num_steps,
-        config.sequence,
+        config.sequence, numbers.alpha if config.cvar else None,
     )  # fmt: skip
-    advantage = advantages(rollout, last, ppo.gamma, ppo.gae_lambda)
-    batch = Minibatch(
-        observation=rollout.observation,
-        action=rollout.action,
-        log_prob=rollout.log_prob,
-        advantage=advantage,
-        target=advantage + rollout.value,
-    )
-    if rollout.memory:
-        start = jnp.concatenate([jnp.zeros_like(rollout.done[:1]), rollout.done[:-1]])
-        batch = batch._replace(start=start, memory=rollout.memory)
+    if not ppo.mask_idle:
+        rollout = rollout._replace(acts=None, tradable=None)
+    batch, returns = _batch(rollout, last, numbers, shuffle_key)
+    network, watched, seen = _take_unit(state, rollout, batch, returns, config)
+    hyper, tail_log = _hyper(state, rollout, batch, network, numbers, config)
     network, moments, losses, epochs = _learn(
-        state.network, state.optimizer, batch, hyper, shuffle_key, config
+        network, state.optimizer, _accounts(batch, 0, ppo.num_envs), hyper, shuffle_key, config
     )
+    popart_log = None
+    if watched is not None and seen is not None and config.popart is not None:
+        held = _accounts(batch._replace(target=returns), ppo.num_envs, None)
+        after = _explained(network, held, config)
+        watched = popart.judge(watched, seen, after, config.popart)
+        unit = network.unit
+        assert unit is not None
+        popart_log = PopArtLog(unit.mean, unit.std, watched.live, seen, after)
     log = UpdateLog(
         losses=losses,
         epochs=epochs,
         learning_rate=hyper.learning_rate,
         clip_range=hyper.clip,
         entropy_coef=hyper.entropy,
-        explained_variance=explained_variance(rollout, batch.target),
-        value_mean=jnp.mean(rollout.value),
+        critic=_critic_log(rollout, returns, arrays),
+        value_mean=jnp.mean(rollout.guess.value),
         reward_mean=jnp.mean(rollout.reward),
         terms=stats.terms,
         episodes=stats.episodes,
         illegal=stats.illegal,
+        popart=popart_log,
+        risk=tail_log,
     )
+    dual = state.dual
+    if dual is not None and tail_log is not None:
+        dual = risk.next_dual(dual, tail_log.cvar_reward, numbers, config.critic.cvar)
     steps = state.steps + ppo.num_envs * ppo.num_steps
-    return TrainState(network, moments, env, memory, key, steps), log
+    return TrainState(network, moments, env, memory, key, steps, watched, dual), log
 
 
-def explained_variance(rollout: Rollout, target: Array) -> Array:
-    """1 - Var(target - value) / Var(target); NaN (undefined) where the target does not vary."""
-    variance = jnp.var(target)
-    return jnp.where(variance > 0.0, 1.0 - jnp.var(target - rollout.value) / variance, jnp.nan)
+def _batch(
+    rollout: Rollout, last: Guess, numbers: Coefficients, key: Array
+) -> tuple[Minibatch, Array]:
+    """The rollout as the epochs take it, and its lambda returns, [T, N]."""
+    advantage = advantages(rollout, last, numbers.gamma, numbers.gae_lambda)
+    returns = advantage + rollout.guess.value
+    batch = Minibatch(
+        observation=rollout.observation,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        advantage=advantage,
+        target=returns,
+        acts=rollout.acts,
+        tradable=rollout.tradable,
+    )
+    if last.drawn is not None:
+        uniform = jax.random.uniform(jax.random.fold_in(key, 1), returns.shape, jnp.float32)
+        drawn = drawn_returns(rollout, last, numbers.gamma, numbers.gae_lambda, uniform)
+        batch = batch._replace(target=drawn)
+        if rollout.tail is not None:
+            tail = critic.tail_advantage(drawn, *rollout.tail, numbers.alpha)
+            batch = batch._replace(tail=tail)
+    if rollout.memory:
+        start = jnp.concatenate([jnp.zeros_like(rollout.done[:1]), rollout.done[:-1]])
+        batch = batch._replace(start=start, memory=rollout.memory)
+    return batch, returns
+
+
+def _accounts(batch: Minibatch, first: int, end: int | None) -> Minibatch:
+    """Some of the accounts of a rollout."""
+    legal = batch.observation.legal
+    some = jax.tree.map(
+        lambda x: x[..., first:end],
+        batch._replace(observation=batch.observation._replace(legal=None)),
+    )
+    legal = None if legal is None else legal[:, first:end]
+    return some._replace(observation=some.observation._replace(legal=legal))
+
+
+def _take_unit(
+    state: TrainState, rollout: Rollout, batch: Minibatch, returns: Array, config: AgentConfig
+) -> tuple[ActorCritic, PopArtState | None, Array | None]:
+    """PopArt before the epochs: the network in its next unit, what was watched, and the explained
+    variance of the held-out bars."""
+    if config.popart is None or state.popart is None:
+        return state.network, None, None
+    count = config.ppo.num_envs
+    learned = None if rollout.tradable is None else rollout.tradable[:, :count]
+    held = None if rollout.tradable is None else rollout.tradable[:, count:]
+    explained = fit(rollout.guess.value[:, count:], returns[:, count:], held).explained_variance
+    watched = popart.watch(state.popart, batch.target[:, :count], learned, config.popart)
+    assert state.network.unit is not None
+    watched, unit = popart.next_unit(watched, state.network.unit, explained, config.popart)
+    return state.network.with_unit(unit), watched, explained
+
+
+def _explained(network: ActorCritic, held: Minibatch, config: AgentConfig) -> Array:
+    """Explained variance of the held-out bars, as the network sees them now."""
+    units, join, _ = cut(held, held.target.shape[-1], config.sequence)
+    _, expected, rows = again(network, jax.tree.map(join, units))
+    return fit(critic.mean(expected), rows.target, rows.tradable).explained_variance
+
+
+def _hyper(
+    state: TrainState,
+    rollout: Rollout,
+    batch: Minibatch,
+    network: ActorCritic,
+    numbers: Coefficients,
+    config: AgentConfig,
+) -> tuple[Hyper, RiskLog | None]:
+    """The numbers of this update's epochs."""
+    ppo = config.ppo
+    progress = jnp.minimum(state.steps / numbers.total_steps, 1.0)
+    updates = state.steps / (ppo.num_envs * ppo.num_steps)
+    tail_weight, log = jnp.float32(0.0), None
+    if config.cvar is not None and state.dual is not None and rollout.tail is not None:
+        tail_weight = risk.weight(numbers, state.dual, updates)
+        found = risk.empirical_cvar(rollout.reward, numbers.alpha)
+        log = RiskLog(jnp.mean(rollout.tail[1]), found, tail_weight)
+    spread = jnp.std(batch.target) if network.num_values > 1 else jnp.float32(1.0)
+    unit = jnp.float32(1.0) if network.unit is None else network.unit.std
+    return Hyper(
+        learning_rate=scheduled(ppo.learning_rate, numbers.learning_rate, progress),
+        clip=scheduled(ppo.clip, numbers.clip, progress),
+        entropy=scheduled(ppo.entropy, numbers.entropy, progress),
+        value_coef=numbers.value_coef,
+        max_grad_norm=numbers.max_grad_norm,
+        target_kl=numbers.target_kl,
+        kappa=jnp.maximum(numbers.kappa * spread, SMALLEST_KAPPA),
+        unit=unit,
+        tail_weight=tail_weight,
+        cap=numbers.cap,
+    ), log
+
+
+def _critic_log(rollout: Rollout, returns: Array, arrays: EnvArrays) -> CriticLog:
+    value = rollout.guess.value
+    by_symbol = None
+    if rollout.symbol is not None and arrays.pool is not None:
+        by_symbol = fit_by_group(value, returns, rollout.symbol, arrays.pool.first.shape[0])
+    masked = rollout.tradable
+    return CriticLog(
+        fit(value, returns), None if masked is None else fit(value, returns, masked), by_symbol
+    )
 
 
 def _learn(
@@ -186,31 +307,27 @@ def _learn(
 ) -> tuple[ActorCritic, optax.OptState, Losses, Array]:
     """Epochs over the rollout; with ``target_kl``, none after an epoch whose mean KL exceeds it."""
     config = agent.ppo
-    if batch.start is None:
-        units, size, join = _blocks(batch, config.block), config.block, _join
-    else:
-        units, size, join = _sequences(batch, agent.sequence), agent.sequence, _side_by_side
+    units, join, size = cut(batch, config.block, agent.sequence)
     num_units = config.num_envs * config.num_steps // size
     keys = jax.random.split(key, config.epochs)
     orders = jax.vmap(lambda k: jax.random.permutation(k, num_units))(keys)
     orders = orders.reshape(config.epochs, -1, config.minibatch // size)
+    Learning = tuple[ActorCritic, optax.OptState]
 
-    def one_minibatch(
-        carry: tuple[ActorCritic, optax.OptState], index: Array
-    ) -> tuple[tuple[ActorCritic, optax.OptState], Losses]:
+    def one_minibatch(carry: Learning, index: Array) -> tuple[Learning, Losses]:
         rows = jax.tree.map(lambda x: join(x[index]), units)
-        return _descend(*carry, rows, hyper, config)
+        return _descend(*carry, rows, hyper, agent)
 
     def one_epoch(
         carry: tuple[ActorCritic, optax.OptState, Array], order: Array
     ) -> tuple[tuple[ActorCritic, optax.OptState, Array], tuple[Losses, Array]]:
         network, moments, stop = carry
 
-        def run(pair: tuple[ActorCritic, optax.OptState]):  # type: ignore[no-untyped-def]
+        def run(pair: Learning):  # type: ignore[no-untyped-def]
             pair, losses = jax.lax.scan(one_minibatch, pair, order)
             return pair, jax.tree.map(jnp.mean, losses)
 
-        def skip(pair: tuple[ActorCritic, optax.OptState]):  # type: ignore[no-untyped-def]
+        def skip(pair: Learning):  # type: ignore[no-untyped-def]
             return pair, Losses(*(jnp.float32(0.0) for _ in Losses._fields))
 
         if config.target_kl is None:
@@ -218,7 +335,7 @@ def _learn(
             return (network, moments, stop), (losses, jnp.float32(1.0))
         (network, moments), losses = jax.lax.cond(stop, skip, run, (network, moments))
         ran = jnp.where(stop, jnp.float32(0.0), jnp.float32(1.0))
-        return (network, moments, stop | (losses.approx_kl > config.target_kl)), (losses, ran)
+        return (network, moments, stop | (losses.approx_kl > hyper.target_kl)), (losses, ran)
 
     carry = (network, moments, jnp.asarray(False))
     (network, moments, _), (losses, ran) = jax.lax.scan(one_epoch, carry, orders)
@@ -226,92 +343,15 @@ def _learn(
     return network, moments, jax.tree.map(lambda x: jnp.sum(x) / epochs, losses), epochs
 
 
-def _blocks(batch: Minibatch, size: int) -> Minibatch:
-    """Every array as [blocks, ..., size]: neighbouring accounts of one bar stay together."""
-
-    def split(x: Array) -> Array:
-        cut = x.reshape(*x.shape[:-1], -1, size)
-        return jnp.moveaxis(cut, -2, 1).reshape(-1, *x.shape[1:-1], size)
-
-    return jax.tree.map(split, _accounts_last(batch))
-
-
-def _join(x: Array) -> Array:
-    """[blocks, ..., size] -> [..., blocks * size]."""
-    return jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1)
-
-
-def _sequences(batch: Minibatch, bars: int) -> Minibatch:
-    """Every array as [sequences, bars, ...], one of one account; ``memory`` as [sequences, ...]."""
-
-    def split(x: Array) -> Array:
-        cut = jnp.moveaxis(x.reshape(-1, bars, *x.shape[1:]), -1, 1)
-        return cut.reshape(-1, *cut.shape[2:])
-
-    memory = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 1).reshape(-1, x.shape[1]), batch.memory)
-    rows = jax.tree.map(split, _accounts_last(batch)._replace(memory=()))
-    return rows._replace(memory=memory)
-
-
-def _side_by_side(x: Array) -> Array:
-    """[sequences, ...] -> [..., sequences]."""
-    return jnp.moveaxis(x, 0, -1)
-
-
-def _accounts_last(batch: Minibatch) -> Minibatch:
-    legal = batch.observation.legal
-    if legal is not None:
-        legal = jnp.moveaxis(legal, 1, -1)
-    return batch._replace(observation=batch.observation._replace(legal=legal))
-
-
 def _descend(
     network: ActorCritic,
     moments: optax.OptState,
     rows: Minibatch,
     hyper: Hyper,
-    config: PPOConfig,
+    config: AgentConfig,
 ) -> tuple[tuple[ActorCritic, optax.OptState], Losses]:
     """One gradient step on one minibatch."""
-    gradient, losses = jax.grad(_loss, has_aux=True)(network, rows, hyper, config)
-    change, moments = optimizer(config).update(gradient, moments)
+    gradient, losses = jax.grad(loss, has_aux=True)(network, rows, hyper, config)
+    change, moments = optimizer(hyper.max_grad_norm).update(gradient, moments)
     network = jax.tree.map(lambda w, d: w - hyper.learning_rate * d, network, change)
     return (network, moments), losses._replace(grad_norm=optax.tree.norm(gradient))
-
-
-def _again(network: ActorCritic, rows: Minibatch) -> tuple[Array, Array, Minibatch]:
-    """The network's outputs and values for ``rows``, and these flattened to [..., N]."""
-    values, legal = rows.observation
-    if rows.start is None:
-        legal = None if legal is None else jnp.moveaxis(legal, -1, 0)
-        return *network(values, legal), rows
-    flat = jax.tree.map(
-        lambda x: jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1), rows._replace(memory=())
-    )
-    if legal is not None:
-        legal = jnp.moveaxis(flat.observation.legal, -1, 0)
-    return *network.sequence(rows.memory, values, rows.start, legal), flat
-
-
-def _loss(
-    network: ActorCritic, rows: Minibatch, hyper: Hyper, config: PPOConfig
-) -> tuple[Array, Losses]:
-    out, value, rows = _again(network, rows)
-    log_prob, entropy = log_prob_entropy(network, out, rows.action)
-    log_ratio = log_prob - rows.log_prob
-    ratio = jnp.exp(log_ratio)
-    advantage = (rows.advantage - rows.advantage.mean()) / (rows.advantage.std() + ADVANTAGE_EPS)
-    clipped = jnp.clip(ratio, 1.0 - hyper.clip, 1.0 + hyper.clip)
-    policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
-    value_loss = 0.5 * jnp.mean(jnp.square(value - rows.target))
-    bonus = jnp.mean(entropy)
-    total = policy_loss + config.value_coef * 2.0 * value_loss - hyper.entropy * bonus
-    losses = Losses(
-        policy_loss=policy_loss,
-        value_loss=value_loss,
-        entropy=bonus,
-        approx_kl=jnp.mean(ratio - 1.0 - log_ratio),
-        clip_fraction=jnp.mean(jnp.abs(ratio - 1.0) > hyper.clip),
-        grad_norm=jnp.float32(0.0),
-    )
-    return total, losses

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 
-from truefill.agents import ppo, validate
+from truefill.agents import behaviour, ppo, validate
 from truefill.agents.checkpoint import flatten, save_tree, unflatten
 from truefill.agents.networks import ActorCritic, make_network
+from truefill.agents.warm import WarmStart, warm_start
 from truefill.config.schema import Config
 from truefill.core.errors import NonFiniteError
 from truefill.core.files import read_arrays, write_arrays, write_json, write_parquet
@@ -29,7 +30,11 @@ from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 
 CHECKPOINT = "checkpoints/last.safetensors"
+EMA_DECAY = 0.9
+"""Of the critic's scores, an update."""
 Row = dict[str, float | None]
+Judge = Callable[[Row, ActorCritic], str | None]
+"""Called with each row of evaluations.parquet and the network it is of: why to stop, or None."""
 Progress = Callable[[int, float | None, Row], None]
 """Called after each update with environment steps done, the latest validation score, and the
 update's row of the training log."""
@@ -40,10 +45,12 @@ class History:
     """What the training has seen so far; part of every checkpoint."""
 
     updates: list[Row] = field(default_factory=list)
-    evaluations: list[dict[str, float]] = field(default_factory=list)
+    evaluations: list[Row] = field(default_factory=list)
     best_score: float | None = None
     best_step: int = 0
     since_best: int = 0
+    pruned: str | None = None
+    """Why a judge stopped the training."""
 
 
 def train(
@@ -53,6 +60,8 @@ def train(
     seed: int,
     folder: Path,
     progress: Progress,
+    *,
+    judge: Judge | None = None,
 ) -> None:
     """Train ``seed`` into ``folder``, going on from its checkpoint when there is one.
 
@@ -63,17 +72,29 @@ def train(
         NonFiniteError: naming the tensor that first became NaN or infinite.
     """
     env = make_environment(config, train_split, "train")
-    judge = make_environment(config, validation_split, "backtest")
+    held_out = make_environment(config, validation_split, "backtest")
     settings = config.training
     starts, length = validate.episode_starts(
-        judge.spec,
-        judge.arrays,
+        held_out.spec,
+        held_out.arrays,
         settings.eval_episodes,
         config.env.episode_bars,
         settings.eval_seed,
     )
-    state, best, history = _begin(config, env, seed, folder)
+    warm = warm_start(config, env.spec)
+    state, best, history = _begin(config, env, seed, folder, warm)
     per_update = config.agent.ppo.num_envs * config.agent.ppo.num_steps
+
+    def evaluate(network: ActorCritic, best: ActorCritic, steps: int) -> ActorCritic:
+        result = validate.score(network, held_out.arrays, starts, spec=held_out.spec, length=length)
+        bars_a_year = (length, validation_split.periods_per_year)
+        best = _judge(history, result, network, best, steps, *bars_a_year)
+        if judge is not None:
+            history.pruned = judge(history.evaluations[-1], network)
+        return best
+
+    if warm is not None and not history.evaluations:
+        best = evaluate(state.network, best, 0)
     stopped = _stopped(history, config)
     while not stopped and int(state.steps) < settings.total_steps:
         state, log = ppo.update(
@@ -84,19 +105,22 @@ def train(
             total_steps=settings.total_steps,
         )
         steps = int(state.steps)
-        history.updates.append(_row(log, env.spec.reward_terms, steps, len(history.updates) + 1))
+        row = _row(log, env.spec.reward_terms, train_split.symbols, steps, history.updates)
+        history.updates.append(row)
         _check_finite(log, state, steps, seed)
         if _crossed(steps, per_update, settings.eval_every_steps) or steps >= settings.total_steps:
-            result = validate.score(
-                state.network, judge.arrays, starts, spec=judge.spec, length=length
-            )
-            best = _judge(history, result, state.network, best, steps)
+            best = evaluate(state.network, best, steps)
             stopped = _stopped(history, config)
         if _crossed(steps, per_update, settings.checkpoint_every_steps):
             _save_checkpoint(folder, state, best, history)
         latest = history.evaluations[-1]["score"] if history.evaluations else None
         progress(steps, latest, history.updates[-1])
-    _finish(config, folder, seed, state, best, history, stopped)
+    seen = behaviour.watch(best, held_out, starts, length, validation_split.symbols)
+    before = [row for row in history.updates if (row["step"] or 0) <= history.best_step]
+    found = behaviour.diagnose(seen, before, env.spec.reward_terms)
+    began = None if warm is None else {"sha256": warm.sha256}
+    more = {"behaviour": found, "warm_start": began}
+    _finish(folder, seed, state, best, history, stopped, more)
 
 
 def chosen_seed(best_scores: Mapping[int, float]) -> int:
@@ -105,11 +129,11 @@ def chosen_seed(best_scores: Mapping[int, float]) -> int:
 
 
 def _begin(
-    config: Config, env: Environment, seed: int, folder: Path
+    config: Config, env: Environment, seed: int, folder: Path, warm: WarmStart | None
 ) -> tuple[ppo.TrainState, ActorCritic, History]:
-    """A fresh state, or the checkpoint's."""
+    """A fresh state (of a warm start's network, where there is one), or the checkpoint's."""
     net_key, key = jax.random.split(jax.random.PRNGKey(seed))
-    network = make_network(net_key, env.spec, config.agent)
+    network = make_network(net_key, env.spec, config.agent) if warm is None else warm.network
     state = ppo.init(env.spec, env.arrays, network, config.agent, key)
     path = folder / CHECKPOINT
     if not path.exists():
@@ -133,15 +157,25 @@ def _crossed(steps: int, per_update: int, every: int) -> bool:
     return steps // every > (steps - per_update) // every
 
 
-def _stopped(history: History, config: Config) -> bool:
+def _stopped(history: History, config: Config) -> str | None:
+    """Why the training ends before its budget does."""
+    if history.pruned is not None:
+        return "pruned"
     patience = config.training.patience
-    return patience is not None and history.since_best >= patience
+    return "patience" if patience is not None and history.since_best >= patience else None
 
 
 def _judge(
-    history: History, result: validate.Score, network: ActorCritic, best: ActorCritic, steps: int
+    history: History,
+    result: validate.Score,
+    network: ActorCritic,
+    best: ActorCritic,
+    steps: int,
+    length: int,
+    periods_per_year: float,
 ) -> ActorCritic:
-    """Book an evaluation; the score is the mean net log return of the fixed episodes."""
+    """Book an evaluation; the score is the mean net log return of the fixed episodes of ``length``
+    bars."""
     returns = np.asarray(result.log_return)
     score = float(np.mean(returns))
     history.evaluations.append(
@@ -153,6 +187,12 @@ def _judge(
             "closed_trades": float(np.mean(np.asarray(result.closed_trades))),
             "max_drawdown": float(np.mean(np.asarray(result.drawdown))),
             "turnover": float(np.mean(np.asarray(result.turnover))),
+            "sortino": validate.sortino(
+                math.fsum(np.asarray(result.simple_return)),
+                math.fsum(np.asarray(result.squared_downside)),
+                len(returns) * length,
+                periods_per_year,
+            ),
         }
     )
     if history.best_score is None or score > history.best_score:
@@ -162,17 +202,53 @@ def _judge(
     return best
 
 
-def _row(log: ppo.UpdateLog, terms: tuple[str, ...], steps: int, update: int) -> Row:
+def _row(
+    log: ppo.UpdateLog,
+    terms: tuple[str, ...],
+    symbols: tuple[str, ...],
+    steps: int,
+    before: Sequence[Row],
+) -> Row:
     """One line of updates.parquet; undefined figures are null."""
     values = {name: float(value) for name, value in log.losses._asdict().items()}
-    for name in ("epochs", "learning_rate", "clip_range", "entropy_coef", "explained_variance",
-                 "value_mean", "reward_mean", "episodes", "illegal"):  # fmt: skip
+    for name in ("epochs", "learning_rate", "clip_range", "entropy_coef", "value_mean",
+                 "reward_mean", "episodes", "illegal"):  # fmt: skip
         values[name] = float(getattr(log, name))
     rewards = dict(zip(terms, np.asarray(log.terms).tolist(), strict=True))
     for name in ("log_equity", "drawdown", "turnover", "downside", "differential_sharpe"):
         values[f"reward_{name}"] = rewards.get(name, 0.0)
+    values.update(_fits(log.critic, symbols))
+    for part in (log.popart, log.risk):
+        if part is not None:
+            values.update({name: float(value) for name, value in part._asdict().items()})
     defined = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    return {"update": update, "step": steps, **defined}
+    last = before[-1] if before else {}
+    averages = {
+        f"{name}_ema": _moving(last.get(f"{name}_ema"), defined[name])
+        for name in _fits(log.critic, symbols)
+    }
+    return {"update": len(before) + 1, "step": steps, **defined, **averages}
+
+
+def _fits(log: ppo.CriticLog, symbols: tuple[str, ...]) -> dict[str, float]:
+    """How well the critic foretold the returns: over all rows, over those it learns from, by
+    symbol."""
+    found: dict[str, float] = {}
+    for score, values in log.fit._asdict().items():
+        found[score] = float(values)
+        if log.weighted is not None:
+            found[f"{score}_weighted"] = float(getattr(log.weighted, score))
+        if log.by_symbol is not None:
+            own = np.asarray(getattr(log.by_symbol, score)).tolist()
+            found |= {f"{score}/{name}": x for name, x in zip(symbols, own, strict=True)}
+    return found
+
+
+def _moving(before: float | None, now: float | None) -> float | None:
+    """The moving average after one more value; undefined ones leave it as it was."""
+    if now is None or before is None:
+        return before if now is None else now
+    return EMA_DECAY * before + (1.0 - EMA_DECAY) * now
 
 
 @jax.jit
@@ -196,20 +272,21 @@ def _check_finite(log: ppo.UpdateLog, state: ppo.TrainState, steps: int, seed: i
 
 
 def _finish(
-    config: Config,
     folder: Path,
     seed: int,
     state: ppo.TrainState,
     best: ActorCritic,
     history: History,
-    stopped: bool,
+    stopped: str | None,
+    more: dict[str, Any],
 ) -> None:
     save_tree(folder / "final.safetensors", state.network)
     save_tree(folder / "best.safetensors", best)
     write_parquet(
         folder / "updates.parquet", pl.DataFrame(history.updates, infer_schema_length=None)
     )
-    write_parquet(folder / "evaluations.parquet", pl.DataFrame(history.evaluations))
+    evaluations = pl.DataFrame(history.evaluations, schema_overrides={"sortino": pl.Float64})
+    write_parquet(folder / "evaluations.parquet", evaluations)
     summary: dict[str, Any] = {
         "seed": seed,
         "steps": int(state.steps),
@@ -217,8 +294,9 @@ def _finish(
         "best_score": history.best_score,
         "best_step": history.best_step,
         "score_is": "mean net log return of the fixed validation episodes",
-        "stopped": "patience" if stopped else "budget",
+        "stopped": stopped or "budget",
         "evaluations": history.evaluations,
         "policy_sha256": sha256_file(folder / "best.safetensors"),
+        **more,
     }
     write_json(folder / "training.json", summary)

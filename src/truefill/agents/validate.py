@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -22,6 +23,31 @@ class Score(NamedTuple):
     closed_trades: Array
     drawdown: Array
     turnover: Array
+    simple_return: Array
+    """Sum of the bars' simple returns."""
+    squared_downside: Array
+    """Sum of min(simple return, 0)^2 over the bars."""
+
+
+FLAT = 1e-13
+"""Downside deviations below this are rounding of the equity."""
+
+
+def sortino(
+    simple_return: float, squared_downside: float, bars: int, periods_per_year: float
+) -> float | None:
+    """Annualized Sortino ratio of ``bars`` returns from their sum and that of their squared
+    downside, target 0: mean / sqrt(mean(min(r, 0)^2)) x sqrt(periods a year).
+
+    Without any loss it is 0 where nothing was gained either, and undefined (None) otherwise.
+
+    >>> sortino(0.02, 0.0004, 4, 100.0)
+    5.0
+    """
+    mean, downside = simple_return / bars, math.sqrt(squared_downside / bars)
+    if downside <= FLAT:
+        return 0.0 if abs(mean) <= FLAT else None
+    return mean / downside * math.sqrt(periods_per_year)
 
 
 def episode_starts(
@@ -58,15 +84,18 @@ def score(
         carry, out, _value = network.step(carry, seen.values, seen.legal)
         state, done = episodes.advance(spec, arrays, state, best_action(network, out).T)
         closed = sum(jnp.sum(leg.reason != ExitReason.NONE, axis=-1) for leg in done.result.legs)
+        simple = jnp.expm1(done.result.log_return)
         total = Score(
             log_return=total.log_return + done.result.log_return,
             closed_trades=total.closed_trades + closed,
             drawdown=jnp.maximum(total.drawdown, done.result.drawdown),
             turnover=total.turnover + done.result.turnover,
+            simple_return=total.simple_return + simple,
+            squared_downside=total.squared_downside + jnp.minimum(simple, 0.0) ** 2,
         )
         return (state, carry, total), None
 
-    start = Score(zeros, zeros, zeros, zeros)
+    start = Score(*[zeros] * len(Score._fields))
     going = (state, network.initial(starts.shape[0]), start)
     (_, _, total), _ = jax.lax.scan(one_bar, going, None, length=length)
     return total

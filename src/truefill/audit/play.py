@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from truefill.agents.bundle import most_likely
+from truefill.agents.ensemble import Actor, Ensemble
 from truefill.agents.networks import make_network
 from truefill.audit.chain import Chain
 from truefill.audit.evidence import Timed
@@ -37,6 +38,8 @@ GAINS = (5.0, 100.0)
 """Weights of a fresh network are multiplied by one of these, or its actions would hardly differ."""
 SEEDS = 3
 ENOUGH_FILLS = 10
+MEMBERS = 3
+"""Of an ensemble."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,11 @@ def played_split(config: Config, split: SplitArrays) -> SplitArrays:
 
 
 def probe(chain: Chain, config: Config, env: Environment) -> Any:
-    """The fresh network, of a few, whose actions bring about the most fills."""
+    """The fresh network (or ensemble of networks), of a few, whose actions bring about the most
+    fills."""
     best, most = None, -1
     for gain, seed in product(GAINS, range(SEEDS)):
-        fresh = make_network(jax.random.PRNGKey(seed), env.spec, config.agent)
+        fresh = _fresh(config, env.spec, seed)
         network = jax.tree.map(lambda x, g=gain: g * x if eqx.is_array(x) else x, fresh)
         fills = int(np.count_nonzero(play(chain, env, network).fill_units))
         if fills > most:
@@ -161,6 +165,16 @@ def probe(chain: Chain, config: Config, env: Environment) -> Any:
         if most >= ENOUGH_FILLS:
             break
     return best
+
+
+def _fresh(config: Config, spec: EnvSpec, seed: int) -> Actor:
+    """What acts in a run of ``config``, as it is before any training."""
+    rule = config.training.ensemble
+    if rule is None:
+        return make_network(jax.random.PRNGKey(seed), spec, config.agent)
+    keys = jax.random.split(jax.random.PRNGKey(seed), MEMBERS)
+    members = tuple(make_network(key, spec, config.agent) for key in keys)
+    return Ensemble(members, rule, spec.decoder.low, spec.decoder.high)
 
 
 def seen(played: Played, closes_s: npt.NDArray[np.int64], first: int) -> list[Timed]:

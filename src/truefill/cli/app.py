@@ -10,6 +10,7 @@ from truefill.cli.fetch import fetch
 from truefill.cli.inspect import ledger, list_kind, runs_table, schema
 from truefill.cli.project import new
 from truefill.cli.run import check, report, run
+from truefill.cli.tune import tune
 
 EPILOG = "Exit codes: 0 done, whatever the verdict; 1 the run failed; 2 bad usage or config."
 
@@ -43,6 +44,7 @@ app.command()(fetch)
 app.command()(check)
 app.command()(audit)
 app.command()(run)
+app.command()(tune)
 app.command()(report)
 app.command("runs")(runs_table)
 app.command()(ledger)

@@ -202,6 +202,7 @@ def _print_result(result: RunResult, *, as_json: bool) -> None:
                 "headline": result.headline,
                 "stages": result.stages,
                 "report": None if result.report_path is None else str(result.report_path),
+                "behaviour": result.behaviour,
             }
         )
         return
@@ -209,6 +210,8 @@ def _print_result(result: RunResult, *, as_json: bool) -> None:
         typer.echo(f"\nverdict: {result.verdict}")
     if result.headline:
         typer.echo(result.headline)
+    if result.behaviour is not None:
+        typer.echo(f"policy:  {result.behaviour['text']}")
     typer.echo(f"run:     {result.folder}")
     if result.report_path is not None:
         typer.echo(f"report:  {result.report_path}")

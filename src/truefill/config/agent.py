@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from truefill.config.fields import Count, Fraction, NonNegative, Positive, Section
+from truefill.config.fields import Count, FilePath, Fraction, NonNegative, Positive, Section
+
+
+class EncoderConfig(Section):
+    """What stands between the market window and the layers after it (docs/networks.md)."""
+
+    kind: str = Field(
+        "none", description="see `truefill list encoders`; one of your own comes from plugins:"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="of that encoder")
+
+    def __hash__(self) -> int:
+        return hash((self.kind, json.dumps(self.params, sort_keys=True)))
 
 
 class NetworkConfig(Section):
-    """Feed-forward policy and value network."""
+    """Policy and value network: encoder, memory, hidden layers, heads."""
 
-    hidden: tuple[Count, ...] = Field((64, 64), min_length=1, description="units per hidden layer")
-    activation: Literal["tanh", "relu"] = Field("relu", description="activation")
-    shared_trunk: bool = Field(True, description="policy and value share the hidden layers")
+    encoder: EncoderConfig = Field(default_factory=lambda: EncoderConfig())
+    hidden: tuple[Count, ...] = Field(
+        (64, 64), description="units per hidden layer; [] = the heads sit on encoder or memory"
+    )
+    activation: Literal["tanh", "relu", "gelu", "silu", "elu", "leaky_relu"] = Field(
+        "relu", description="activation"
+    )
+    initialization: Literal[
+        "normal", "orthogonal", "glorot_uniform", "he_normal", "lecun_normal"
+    ] = Field(
+        "normal",
+        description="of weights; normal and orthogonal are scaled by the gain of the activation",
+    )
+    layer_norm: bool = Field(
+        False, description="layer normalization between a layer's product and its activation"
+    )
+    shared_trunk: bool = Field(True, description="policy and value share all layers but the last")
     log_std_init: float = Field(-0.5, description="Gaussian head: initial log standard deviation")
 
 
@@ -53,6 +80,11 @@ class PPOConfig(Section):
     target_kl: Positive | None = Field(
         None, description="no further epoch once the epoch's mean KL exceeds this; null = off"
     )
+    mask_idle: bool = Field(
+        True,
+        description="bars whose orders cannot fill (no-trade windows, between decisions) teach "
+        "the policy nothing and are left out of its loss; the former are left out of the critic's",
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -82,24 +114,116 @@ class MemoryConfig(Section):
     )
 
 
+class CvarConfig(Section):
+    """How much the worst returns count beside the mean one: conditional value at risk."""
+
+    alpha: Fraction = Field(0.05, gt=0.0, description="share of returns that are the tail")
+    weight: NonNegative = Field(0.0, description="weight of the tail's advantage; 0 = off")
+    ramp_updates: Annotated[int, Field(ge=0)] = Field(
+        12, description="updates over which the weight rises from 0"
+    )
+    cap: Positive | None = Field(
+        None,
+        description="the tail's part is cut here, in standard deviations of the advantage; a cap "
+        "that binds hides the very losses that it is about; null = none",
+    )
+    enters: Literal["advantage", "loss"] = Field(
+        "advantage", description="added to the advantage, or a clipped loss of its own"
+    )
+    limit: float | None = Field(
+        None, le=0.0, description="the CVaR of a bar's reward shall not be below this; null = free"
+    )
+    dual_learning_rate: Positive = Field(
+        0.05, description="with a limit: how fast the weight grows while it is missed (0 to 1 more)"
+    )
+
+
+class PopArtConfig(Section):
+    """The critic learns in units of the returns' own mean and spread (van Hasselt et al. 2016)."""
+
+    enabled: bool = Field(True, description="off: in units of the reward")
+    decay: Fraction = Field(0.9, description="moving average of mean and second moment, an update")
+    std_floor: Positive = Field(0.003, description="smallest unit, in reward")
+    max_relative_step: Positive = Field(0.04, description="largest change of the unit an update")
+    warmup_updates: Annotated[int, Field(ge=0)] = Field(
+        4, description="updates that are only watched; then the unit is taken over at once"
+    )
+    min_samples: Count = Field(4_096, description="returns seen before the unit is taken over")
+    holdout_envs: Count = Field(
+        64, description="more accounts, of train, whose bars teach nothing: they judge the critic"
+    )
+    ev_floor: float | None = Field(
+        None, le=1.0, description="held-out explained variance needed for that; null = any"
+    )
+    ev_tolerance: NonNegative = Field(
+        0.1, description="epochs that cost the held-out bars more explained variance are a failure"
+    )
+    patience: Count = Field(2, description="failures in a row after which the unit stays as it is")
+
+
+class CriticConfig(Section):
+    """The critic of quantiles, for ``quantile_ppo`` and ``recurrent_quantile_ppo``."""
+
+    quantiles: Annotated[int, Field(ge=2)] = Field(32, description="outputs; tau = (i + 0.5) / N")
+    kappa: Positive = Field(
+        0.1, description="Huber's threshold, in standard deviations of the returns"
+    )
+    cvar: CvarConfig = Field(default_factory=lambda: CvarConfig())
+    popart: PopArtConfig = Field(default_factory=lambda: PopArtConfig())
+
+
 class AgentConfig(Section):
     """The learner."""
 
-    kind: Literal["ppo", "recurrent_ppo"] = Field("ppo", description="see `truefill list agents`")
+    kind: Literal["ppo", "recurrent_ppo", "quantile_ppo", "recurrent_quantile_ppo"] = Field(
+        "ppo", description="see `truefill list agents`"
+    )
     network: NetworkConfig = Field(default_factory=lambda: NetworkConfig())
     memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig())
+    critic: CriticConfig = Field(default_factory=lambda: CriticConfig())
     ppo: PPOConfig = Field(default_factory=lambda: PPOConfig())
+
+    @property
+    def recurrent(self) -> bool:
+        """Does the policy remember?"""
+        return self.kind.startswith("recurrent_")
+
+    @property
+    def quantiles(self) -> int:
+        """Outputs of the critic: 1 = the mean alone."""
+        return self.critic.quantiles if self.kind.endswith("quantile_ppo") else 1
+
+    @property
+    def popart(self) -> PopArtConfig | None:
+        """The critic's unit, where it has one of its own."""
+        return self.critic.popart if self.quantiles > 1 and self.critic.popart.enabled else None
+
+    @property
+    def cvar(self) -> CvarConfig | None:
+        """The weight of the tail, where it has or can get one."""
+        own = self.critic.cvar
+        on = self.quantiles > 1 and (own.weight > 0.0 or own.limit is not None)
+        return own if on else None
 
     @property
     def sequence(self) -> int:
         """Bars that gradients go back through: 1 without memory."""
-        if self.kind != "recurrent_ppo":
+        if not self.recurrent:
             return 1
         return self.memory.sequence or self.ppo.num_steps
 
     @model_validator(mode="after")
+    def _critics(self) -> Self:
+        if self.quantiles == 1 and self.critic != CriticConfig():
+            raise ValueError(
+                f"agent.kind {self.kind} has no critic of quantiles; set kind: quantile_ppo, "
+                "or leave agent.critic out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sequences(self) -> Self:
-        if self.kind == "recurrent_ppo":
+        if self.recurrent:
             bars = self.sequence
             if self.ppo.num_steps % bars:
                 raise ValueError(
@@ -112,7 +236,7 @@ class AgentConfig(Section):
                 )
         elif self.memory != MemoryConfig():
             raise ValueError(
-                f"agent.kind {self.kind} has no memory; set kind: recurrent_ppo, or leave it out"
+                f"agent.kind {self.kind} has no memory; set a recurrent kind, or leave it out"
             )
         return self
 
@@ -135,6 +259,14 @@ class TrainingConfig(Section):
         10, description="stop after this many evaluations without a better one; null = never"
     )
     checkpoint_every_steps: Count = Field(500_000, description="steps between checkpoints")
+    warm_start: FilePath | None = Field(
+        None, description="folder of a policy bundle whose weights every seed begins with"
+    )
+    ensemble: Literal["vote", "mean"] | None = Field(
+        None,
+        description="the seeds' best policies together are the judged policy: by vote, or by the "
+        "mean of what they would do; null = the best seed is",
+    )
     tensorboard: bool = Field(
         False, description="also log updates to RUN/tensorboard (extra: tensorboard); not hashed"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -22,10 +22,35 @@ class SmaCrossConfig(Section):
         return self
 
 
+RESERVED = ("flat", "buy_and_hold", "constant_exposure", "sma_cross", "random", "ensemble")
+"""Strategies that are scored beside policies of the user's own."""
+
+
+class PolicyConfig(Section):
+    """A policy of your own that is scored beside the agent (docs/networks.md)."""
+
+    policy: str = Field(description="its name in the file under plugins: that registers it")
+    label: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=40,
+        description="what tables and curves call it; null = its name",
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="of that policy")
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self.label or self.policy
+
+
 class EvaluationConfig(Section):
     """Backtest, baselines and uncertainty."""
 
     initial_balance: Positive = Field(10_000.0, description="starting cash, account currency")
+    policies: tuple[PolicyConfig, ...] = Field(
+        (), description="policies of your own, scored on validation and test like the agent"
+    )
     sma_cross: SmaCrossConfig = Field(default_factory=lambda: SmaCrossConfig())
     random_draws: Count = Field(200, description="random agents with the agent's trade frequency")
     bootstrap_draws: Count = Field(2_000, description="draws of the stationary block bootstrap")
@@ -43,6 +68,16 @@ class EvaluationConfig(Section):
     )
     min_positive_seeds: Count = Field(3, description="seeds that must be positive on test (of 5)")
     min_deflated_sharpe: Fraction = Field(0.95, description="probability needed for 'deploy'")
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [own.name for own in self.policies]
+        taken = sorted({n for n in names if names.count(n) > 1 or n in RESERVED})
+        if taken:
+            raise ValueError(
+                f"strategy {taken[0]!r} is there twice; give evaluation.policies another label"
+            )
+        return self
 
 
 class MinRows(Section):

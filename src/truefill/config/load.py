@@ -6,6 +6,7 @@ replaces. ``--set a.b=c`` comes last. Relative paths count from the file that na
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -80,6 +81,21 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merged
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping, as plain data.
+
+    Raises:
+        ConfigError: it cannot be read, or is not such a file.
+    """
+    try:
+        tree = _parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the file: {error}", where=str(path)) from error
+    if not isinstance(tree, dict):
+        raise ConfigError("the file must hold a mapping (key: value)", where=str(path))
+    return tree
+
+
 def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
     """Make data file paths count from ``folder``."""
     for entry in _with_paths(tree):
@@ -91,6 +107,9 @@ def _absolute_paths(tree: dict[str, Any], folder: Path) -> None:
         tree["plugins"] = [
             str((folder / path).resolve()) if isinstance(path, str) else path for path in plugins
         ]
+    training = tree.get("training")
+    if isinstance(training, dict) and isinstance(training.get("warm_start"), str):
+        training["warm_start"] = str((folder / training["warm_start"]).resolve())
 
 
 def _with_paths(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -241,9 +260,30 @@ def portable(config: Config) -> dict[str, Any]:
     for entry in _with_paths(tree):
         entry["path"] = Path(entry["path"]).name
     tree["plugins"] = [Path(path).name for path in tree["plugins"]]
+    if tree["training"]["warm_start"] is not None:
+        tree["training"]["warm_start"] = Path(tree["training"]["warm_start"]).name
     return tree
+
+
+def paths_from(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
+    """``tree`` of a config whose data files count from ``folder``, as a config file there says."""
+    for entry in _with_paths(tree):
+        if not entry["path"].startswith(SAMPLE_PREFIX):
+            entry["path"] = Path(os.path.relpath(entry["path"], folder)).as_posix()
+    if "plugins" in tree:
+        tree["plugins"] = [Path(os.path.relpath(p, folder)).as_posix() for p in tree["plugins"]]
+    warm_start = tree.get("training", {}).get("warm_start")
+    if warm_start is not None:
+        relative = Path(os.path.relpath(warm_start, folder))
+        tree["training"]["warm_start"] = relative.as_posix()
+    return tree
+
+
+def dump_tree(tree: Mapping[str, Any]) -> str:
+    """Plain data as YAML, keys in their order."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
 
 
 def dump_config(config: Config) -> str:
     """The resolved config as YAML, every default written out."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump_tree(config.model_dump(mode="json"))

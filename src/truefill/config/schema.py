@@ -14,8 +14,11 @@ from pydantic import Field, model_validator
 
 from truefill.config.agent import (
     AgentConfig,
+    CriticConfig,
+    CvarConfig,
     MemoryConfig,
     NetworkConfig,
+    PopArtConfig,
     PPOConfig,
     Schedule,
     ScheduleField,
@@ -61,6 +64,8 @@ __all__ = [
     "AtrStops",
     "BarsFile",
     "ClassRules",
+    "CriticConfig",
+    "CvarConfig",
     "DataConfig",
     "EnvConfig",
     "EvaluationConfig",
@@ -74,6 +79,7 @@ __all__ = [
     "NetworkConfig",
     "NoTrade",
     "PPOConfig",
+    "PopArtConfig",
     "Participation",
     "RewardConfig",
     "Schedule",
@@ -158,8 +164,10 @@ class Config(Section):
 
     def files(self) -> dict[str, Path]:
         """Every input file by its key: those of ``data`` (``bars.0``, ...), ``plugins.0``, ...,
-        and ``market.no_trade.1``, ..."""
+        ``training.warm_start`` (the bundle's index) and ``market.no_trade.1``, ..."""
         files = self.data.files() | {f"plugins.{i}": path for i, path in enumerate(self.plugins)}
+        if self.training.warm_start is not None:  # it holds the hash of every file of the bundle
+            files["training.warm_start"] = self.training.warm_start / "bundle.json"
         for i, window in enumerate(self.market.no_trade):
             if isinstance(window, IntervalWindow) and window.path is not None:
                 files[f"market.no_trade.{i}"] = window.path

@@ -48,9 +48,12 @@ class Registry(Generic[T]):
     9.0
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, plugged: bool = False) -> None:
+        """``plugged``: files of the user's own may add to it (``core/plugins.py``)."""
         self.kind = kind
         self._entries: dict[str, Entry[T]] = {}
+        if plugged:
+            PLUGGED.append(self)
 
     def register(self, name: str, params: type[Params], **facts: Any) -> Callable[[T], T]:
         """Decorator: register what it decorates under ``name``."""
@@ -102,3 +105,7 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
+
+
+PLUGGED: list[Registry[Any]] = []
+"""The registries that files of the user's own may add to."""

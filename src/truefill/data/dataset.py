@@ -56,13 +56,15 @@ class TestPermit:
 
 
 def write_dataset(built: Tables, folder: Path) -> list[str]:
-    """Write all files (each whole or absent); returns their names. Same dataset, same bytes."""
-    for name in SPLITS:
+    """Write all files (each whole or absent); returns their names. Same dataset, same bytes. A
+    dataset without its test rows gives a folder without test.parquet."""
+    splits = [name for name in SPLITS if name in built.tables or name in OPEN_SPLITS]
+    for name in splits:
         write_parquet(folder / f"{name}.parquet", built.tables[name])
     write_json(folder / NORM_STATS, built.norm_stats)
     write_json(folder / LINEAGE, built.lineage)
     write_json(folder / DESCRIPTIVE, {name: built.descriptive[name] for name in OPEN_SPLITS})
-    names = [*(f"{name}.parquet" for name in SPLITS), NORM_STATS, LINEAGE, DESCRIPTIVE]
+    names = [*(f"{name}.parquet" for name in splits), NORM_STATS, LINEAGE, DESCRIPTIVE]
     if built.seasonality is not None:
         write_json(folder / SEASONALITY, built.seasonality)
         names.append(SEASONALITY)

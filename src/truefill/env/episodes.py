@@ -21,6 +21,9 @@ from truefill.market.arithmetic import cut_gate
 from truefill.market.bars import MarketBars
 from truefill.market.types import Account, Array, BarResult, MarketParams, OrderKind, Orders
 
+DECISION_PHASE = "decision_phase"
+"""State feature that every observation has when the agent decides every n-th bar only."""
+
 
 @dataclass(frozen=True)
 class EnvSpec:
@@ -45,9 +48,10 @@ class EnvSpec:
     @property
     def num_state(self) -> int:
         """Columns of account state in an observation."""
-        return sum(self._width(name) for name in self.state_features)
+        return sum(self.width(name) for name in self.state_features)
 
-    def _width(self, name: str) -> int:
+    def width(self, name: str) -> int:
+        """Columns of one of ``state_features``."""
         per_symbol = STATE_FEATURES.get(name).facts["per_symbol"]
         lags = self.lag - 1 if name.startswith("pending") else 1
         return lags * (self.num_symbols if per_symbol else 1)
@@ -112,6 +116,9 @@ class EnvArrays(NamedTuple):
     episode: EpisodeParams
     pool: Pool | None = None
     """None: one account over all symbols. Else ``market`` has [P, 1] where symbols differ."""
+    idle: Array | None = None
+    """bool [T], for training: an order decided at this bar's close would meet no tradable bar;
+    None: there is no such bar."""
 
 
 class EnvState(NamedTuple):
@@ -162,6 +169,14 @@ def rules_at(arrays: EnvArrays, t: Array) -> MarketParams:
 
     picked: MarketParams = jax.tree.map(pick, arrays.market)
     return picked
+
+
+def decides(spec: EnvSpec, state: EnvState, market: MarketParams) -> Array | None:
+    """bool [N]: is this bar's action an order, or is the account between two decisions? None where
+    every bar decides."""
+    if DECISION_PHASE not in spec.state_features:
+        return None
+    return state.account.age % market.decision_interval == 0
 
 
 def reset(spec: EnvSpec, arrays: EnvArrays, start: Array) -> EnvState:

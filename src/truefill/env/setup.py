@@ -14,20 +14,25 @@ from truefill.config.symbol_rules import Rules
 from truefill.core.errors import ConfigError, DataError
 from truefill.data.split import SplitArrays
 from truefill.env.decoder_check import make_decoder as make_decoder
-from truefill.env.episodes import EnvArrays, EnvSpec, EpisodeParams, RewardParams
+from truefill.env.episodes import (
+    DECISION_PHASE,
+    EnvArrays,
+    EnvSpec,
+    EpisodeParams,
+    RewardParams,
+)
 from truefill.env.market_bars import market_bars
 from truefill.env.market_setup import FOREVER as FOREVER
 from truefill.env.market_setup import market_params
 from truefill.env.parity import check_parity as check_parity
 from truefill.env.pool import pool_symbols
 from truefill.env.state_features import STATE_FEATURES
-from truefill.market.types import NEVER
+from truefill.market.bars import MarketBars
+from truefill.market.types import NEVER, Array, BarState
 
 Stage = Literal["train", "backtest"]
 SHAPED = ("drawdown", "turnover", "downside", "differential_sharpe")
 """Reward terms beside log_equity, in the order in which they are logged."""
-PHASE_FEATURE = "decision_phase"
-"""State feature that every observation has when the agent decides every n-th bar only."""
 QUEUE_FEATURES = ("pending", "pending_kind")
 """State features that every observation has when orders wait longer than one bar."""
 
@@ -108,8 +113,18 @@ def make_environment(
     )
     if pools(config, split.symbols):
         arrays = pool_symbols(arrays, spec, split, split.features)
+    if training:
+        arrays = arrays._replace(idle=_idle(arrays.bars, spec.lag))
     rules = tuple(config.market.rules_for(symbol) for symbol in split.symbols)
     return Environment(spec, arrays, rules, config.market.no_trade)
+
+
+def _idle(bars: MarketBars, lag: int) -> Array | None:
+    """``EnvArrays.idle``; orders that come too late for the data's end do not count."""
+    tradable = np.any(np.asarray(bars.column("state")) >= BarState.TRADABLE, axis=1)
+    idle = np.zeros(len(tradable), bool)
+    idle[:-lag] = ~tradable[lag:]
+    return jnp.asarray(idle) if idle.any() else None
 
 
 def pools(config: Config, symbols: tuple[str, ...]) -> bool:
@@ -157,8 +172,8 @@ def spec_for(config: Config, symbols: tuple[str, ...], features: int) -> EnvSpec
         )
     if market.decision_lag > 1:
         state_features += [name for name in QUEUE_FEATURES if name not in state_features]
-    if market.decision_interval_bars > 1 and PHASE_FEATURE not in state_features:
-        state_features.append(PHASE_FEATURE)
+    if market.decision_interval_bars > 1 and DECISION_PHASE not in state_features:
+        state_features.append(DECISION_PHASE)
     together = 1 if pools(config, symbols) else len(symbols)
     return EnvSpec(
         num_symbols=together,

@@ -79,6 +79,8 @@ class Verdict:
     contaminated: bool
     looks: int
     openings: int
+    behaviour: str = ""
+    """What the judged policy does, in words (``docs/policies.md``); it decides nothing."""
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)

@@ -115,7 +115,7 @@ PER_BAR = (
 
 
 Calculator = Callable[[Any, Context], Floats]
-CALCULATORS: Registry[Calculator] = Registry("calculator")
+CALCULATORS: Registry[Calculator] = Registry("calculator", plugged=True)
 
 
 class Running(Stateful):

@@ -18,6 +18,7 @@ from truefill.config.schema import Config
 from truefill.config.splits import dated
 from truefill.core.errors import ConfigError, DataError
 from truefill.core.fingerprint import fingerprint
+from truefill.core.plugins import hashes_with, load_plugins, require_named
 from truefill.data import defects
 from truefill.data.describe import bars_sha256, describe, periods_per_year
 from truefill.data.fold_plan import plan_folds
@@ -35,7 +36,6 @@ from truefill.features.compute import RawFeatures, compute
 from truefill.features.contract import FeatureContract, FeatureSpec, level_warnings
 from truefill.features.normalize import NormStats
 from truefill.features.outside import outside_facts
-from truefill.features.plugins import load_plugins, require_named
 from truefill.features.registry import CALCULATORS
 from truefill.features.rows import INDEX, SOURCE, RowCounts, split_rows, together
 
@@ -85,7 +85,7 @@ def specify_all(config: Config) -> tuple[FeatureSpec, ...]:
     """Every configured feature, resolved; refuses what no data could ever satisfy."""
     load_plugins(config.plugins)
     interval_s = config.data.bar_interval
-    require_named(config.plugins, config.features)
+    _require_named(config)
     specs = tuple(normalize.specify(feature, interval_s) for feature in config.features)
     _require_room(config, specs)
     _require_fixed_stops(config)
@@ -140,7 +140,7 @@ def build(config: Config, specs: Sequence[FeatureSpec], inputs: Inputs) -> Built
         config.data.bar_interval,
         session.as_dict(),
         _rules(series),
-        load_plugins(config.plugins),
+        hashes_with(config.plugins, CALCULATORS),
         [calendar.rule for calendar in inputs.releases],
     )
     outside, warnings = outside_facts(config, inputs, bars, rows)
@@ -206,6 +206,14 @@ def _folds(
     window = max(spec.lookback_bars for spec in specs)
     horizon = label_horizon_bars(config)
     return plan_folds(config.data.folds, tables, horizon=horizon, window=window)
+
+
+def _require_named(config: Config) -> None:
+    """Refuse a calculator of a file that ``plugins:`` does not name."""
+    for feature in config.features:
+        inner = str(feature.params.get("calculator", ""))  # of longer bars
+        for name in (feature.calculator, inner):
+            require_named(config.plugins, CALCULATORS, name, f"features.{feature.name}")
 
 
 def _require_room(config: Config, specs: Sequence[FeatureSpec]) -> None:

@@ -21,7 +21,8 @@ MANIFEST = "manifest.json"
 LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "polars", "pyarrow", "plotly")
 TRAINING = ("core", "config", "data", "market", "env", "agents")
 STAGING = ("pipeline/stages.py", "pipeline/worker.py", "pipeline/pool.py")
-ASSESSING = (*TRAINING, "evaluation", *STAGING, "pipeline/assess.py", "pipeline/ledger.py")
+ASSESSING = (*TRAINING, "evaluation", *STAGING, "pipeline/assess.py", "pipeline/ledger.py",
+             "pipeline/select.py", "pipeline/behaviours.py")  # fmt: skip
 CODE = {
     "dataset": ("core", "config", "data", "features"),
     "train": (*TRAINING, *STAGING),
@@ -30,6 +31,7 @@ CODE = {
     "test": ASSESSING,
     "verdict": (*ASSESSING, "report"),
     "audit": ("",),
+    "tune": (*ASSESSING, "features", "tuning", "pipeline/tune_work.py"),
 }
 """Source that decides a stage's result, relative to the package."""
 

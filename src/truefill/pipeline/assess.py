@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from truefill.agents.bundle import Bundle
+from truefill.agents.ensemble import NAME as ENSEMBLE
 from truefill.config.schema import Config, GatesConfig
 from truefill.config.symbol_rules import Rules
 from truefill.core.files import write_json, write_parquet
@@ -21,6 +22,7 @@ from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_
 from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
 from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
+from truefill.evaluation.policies import Given, UserPolicy, make_policy
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -36,6 +38,8 @@ class Assessment:
     """Strategy -> measures."""
     gates: tuple[GateResult, ...]
     seed_returns: dict[int, float]
+    own: dict[str, str]
+    """SHA-256 of each policy of the user's own, by strategy."""
 
 
 def assess(
@@ -46,25 +50,36 @@ def assess(
     contract_sha256: str,
     rows: dict[str, int],
     folder: Path,
+    *,
+    ensemble: Bundle | None = None,
 ) -> Assessment:
-    """Backtest every seed's bundle and every baseline; write the split's files to ``folder``."""
+    """Backtest every seed's bundle and every baseline; write the split's files to ``folder``.
+    Judged is the chosen seed, or the ``ensemble`` of all where there is one."""
     env = make_environment(config, split, "backtest")
     seeds = {
         seed: backtest(bundle, env, split, contract_sha256)[0] for seed, bundle in bundles.items()
     }
-    agent = seeds[chosen]
     traces = {f"seed-{seed}": trace for seed, trace in seeds.items()}
+    me, judged = f"seed-{chosen}", bundles[chosen]
+    if ensemble is not None:
+        me, judged = ENSEMBLE, ensemble
+        traces[ENSEMBLE] = backtest(ensemble, env, split, contract_sha256)[0]
+    agent = traces[me]
+    own = _own_policies(config, env, judged)
+    traces.update({n: backtest(p, env, split, contract_sha256)[0] for n, p in own.items()})
     together = _together(config, env, split)
     traces.update(_baselines(config, together, split, agent))
     draws, traces[RANDOM] = _random(config, together, split, agent)
-    metrics = {name: _measure(config, name, trace) for name, trace in traces.items()}
-    me = f"seed-{chosen}"
+    metrics = {
+        name: _measure(config, trace, exempt=not (_trained(name) or name in own))
+        for name, trace in traces.items()
+    }
     gates = check_gates(metrics[me], _gates_config(config, env.rules), rows=rows)
     facts = {
         "strategies": {name: found.to_dict() for name, found in metrics.items()},
         "random_net_returns": draws,
         "paired": _paired(config, agent, traces),
-        **_stress(config, split, bundles[chosen], contract_sha256),
+        **_stress(config, split, judged, contract_sha256),
         "shortfall": evidence_shortfall(
             _evidence_rule(config),
             agent.trades.height,
@@ -89,7 +104,8 @@ def assess(
     write_parquet(folder / FILES[1], pl.concat(trades))
     write_json(folder / FILES[2], facts)
     write_json(folder / FILES[3], [gate.to_dict() for gate in gates])
-    return Assessment(metrics, gates, {seed: trace.net_return for seed, trace in seeds.items()})
+    returns = {seed: trace.net_return for seed, trace in seeds.items()}
+    return Assessment(metrics, gates, returns, {name: found.sha256 for name, found in own.items()})
 
 
 def _gates_config(config: Config, rules: tuple[Rules, ...]) -> GatesConfig:
@@ -204,7 +220,16 @@ def _evidence_rule(config: Config) -> EvidenceRule:
     return "turnover" if make_decoder(config).needs_band else "closed_trades"
 
 
-def _measure(config: Config, name: str, trace: Trace) -> Metrics:
+def _own_policies(config: Config, env: Environment, agent: Bundle) -> dict[str, UserPolicy]:
+    """Those of ``evaluation.policies``, by strategy, made for the agent's contract."""
+    given = Given.of(env.spec, agent.contract, agent.norm_stats)
+    return {
+        own.name: make_policy(own.policy, own.params, given, f"evaluation.policies.{i}")
+        for i, own in enumerate(config.evaluation.policies)
+    }
+
+
+def _measure(config: Config, trace: Trace, *, exempt: bool) -> Metrics:
     return measure(
         trace.equity,
         trace.timestamps_s,
@@ -214,7 +239,7 @@ def _measure(config: Config, name: str, trace: Trace) -> Metrics:
         turnover=trace.turnover,
         total_cost=float(trace.cost.sum()),
         total_financing=float(trace.financing.sum()),
-        rule=_evidence_rule(config) if name.startswith("seed-") else "exempt",
+        rule="exempt" if exempt else _evidence_rule(config),
         min_closed_trades=config.evaluation.min_closed_trades,
     )
 
@@ -230,14 +255,19 @@ def _paired(config: Config, agent: Trace, traces: dict[str, Trace]) -> dict[str,
             seed=settings.seed,
         ).to_dict()
         for name, trace in traces.items()
-        if not name.startswith("seed-")
+        if not _trained(name)
     }
+
+
+def _trained(strategy: str) -> bool:
+    """Is it no baseline?"""
+    return strategy.startswith("seed-") or strategy == ENSEMBLE
 
 
 def _stress(
     config: Config, split: SplitArrays, bundle: Bundle, contract_sha256: str
 ) -> dict[str, Any]:
-    """The chosen policy at multiplied costs, and over the slippage grid, as accounts of one run."""
+    """The judged policy at multiplied costs, and over the slippage grid, as accounts of one run."""
     settings = config.evaluation
     grid = settings.slippage_grid_bps
     scenarios = make_environment(

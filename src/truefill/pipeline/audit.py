@@ -79,7 +79,7 @@ def audit(
         size = 1 if device == "gpu" else min(workers or WORKERS, host.cores())
         message = {
             "stage": STAGE, "key": key, "run": identity, "device": device, "folder": str(folder),
-            "runs": str(folder.parent), "config": config.model_dump_json(),
+            "runs": str(folder.parent), "config": config.model_dump_json(), "inputs": inputs,
         }  # fmt: skip
         with Pool(size, device, lambda text: report(Event("line", STAGE, text)), lock) as pool:
             checks = _Course(message, quick, report).go(pool)

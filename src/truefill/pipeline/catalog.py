@@ -129,6 +129,12 @@ def _agents() -> list[Item]:
     return [known[name] for name in _choices(AgentConfig, "kind")]
 
 
+def _encoders() -> list[Item]:
+    from truefill.agents.encoders import ENCODERS
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in ENCODERS]
+
+
 def _baselines() -> list[Item]:
     return [
         Item("flat", "Never trades."),
@@ -137,6 +143,18 @@ def _baselines() -> list[Item]:
         Item("sma_cross", _first_line(SmaCrossConfig.__doc__), parameters(SmaCrossConfig)),
         Item("random", "Random sides with the agent's own trade frequency; the median draw."),
     ]
+
+
+def _behaviours() -> list[Item]:
+    from truefill.agents.behaviour import NAMES
+
+    return [Item(name, summary) for name, summary in NAMES.items()]
+
+
+def _ensembles() -> list[Item]:
+    from truefill.agents.ensemble import RULES
+
+    return [Item(name, summary) for name, summary in RULES.items()]
 
 
 def _gates() -> list[Item]:
@@ -186,8 +204,11 @@ def _choices(model: type[BaseModel], field: str) -> tuple[str, ...]:
 KINDS: dict[str, Callable[[], Iterable[Item]]] = {
     "agents": _agents,
     "baselines": _baselines,
+    "behaviours": _behaviours,
     "calculators": _calculators,
     "decoders": _decoders,
+    "encoders": _encoders,
+    "ensembles": _ensembles,
     "gates": _gates,
     "normalizers": _normalizers,
     "rewards": _rewards,

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
-from truefill.config.schema import Config
+from truefill.config.schema import Config, NetworkConfig
 from truefill.data.resolve import resolve
 from truefill.data.splits import period_of
 from truefill.pipeline.host import default_workers
@@ -104,12 +104,25 @@ def multiply_adds(config: Config) -> int:
     agent, spec = config.agent, env_spec(config)
     trunks = 1 if agent.network.shared_trunk else 2
     outputs = spec.action_size * max(spec.decoder.num_actions, 1) + 1
-    inputs, remembering = spec.observation_size, 0
-    if agent.kind == "recurrent_ppo":
+    encoding, inputs = encoder_adds(spec, agent.network)
+    remembering = 0
+    if agent.recurrent:
         units, (seen, held) = agent.memory.units, _GATES[agent.memory.cell]
-        inputs, remembering = units, units * (seen * spec.observation_size + held * units)
+        inputs, remembering = units, units * (seen * inputs + held * units)
     dense = _dense(inputs, agent.network.hidden, outputs)
-    return round(trunks * (_STEPWISE * remembering + dense))
+    return round(trunks * (encoding + _STEPWISE * remembering + dense))
+
+
+def encoder_adds(spec: EnvSpec, network: NetworkConfig) -> tuple[int, int]:
+    """Multiply-adds of the encoder, and columns that go on from it with the account state.
+
+    Raises:
+        ConfigError: there is no such encoder for this window.
+    """
+    from truefill.agents.encoders.base import Inputs, cost
+
+    adds, units = cost(Inputs(spec.window, spec.num_features, spec.num_state, network))
+    return (adds, units + spec.num_state) if units else (0, spec.observation_size)
 
 
 def _dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> int:

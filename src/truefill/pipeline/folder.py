@@ -48,7 +48,7 @@ def input_hashes(config: Config) -> dict[str, str]:
 
 def _full_key(key: str) -> str:
     """The config key of an input file."""
-    if key.startswith("plugins."):
+    if key.startswith(("plugins.", "training.")):
         return key
     return f"{key}.path" if key.startswith("market.") else f"data.{key}.path"
 

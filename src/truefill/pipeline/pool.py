@@ -188,6 +188,9 @@ class Job:
     finished: Callable[[Any], None]
     timeout_s: float | None = None
     """Longest silence; None for jobs that report no progress."""
+    failed: Callable[[WorkerError], None] | None = None
+    """Takes the error of a job that crashed or whose worker keeps dying; the others then go on.
+    None: that error ends them all."""
 
 
 class Pool:
@@ -256,6 +259,15 @@ class Pool:
         return words
 
     def _do(self, job: Job) -> None:
+        try:
+            self._attempt(job)
+        except WorkerError as error:
+            if job.failed is None or self._closed:
+                raise
+            with self._lock:
+                job.failed(error)
+
+    def _attempt(self, job: Job) -> None:
         failures = furthest = 0
 
         def heard(message: dict[str, Any]) -> None:
@@ -272,6 +284,8 @@ class Pool:
             except _CrashError as crash:
                 trace = str(crash).strip()
                 self._line(trace)
+                if not self._closed:
+                    self._drop(worker)
                 raise WorkerError(
                     f"unforeseen: {trace.splitlines()[-1]}",
                     where=job.name,

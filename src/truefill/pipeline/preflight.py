@@ -19,7 +19,7 @@ from truefill.data.resolve import resolve as resolve_splits
 from truefill.data.splits import SPLITS, period_of
 from truefill.data.synthetic import strength_of
 from truefill.pipeline import host
-from truefill.pipeline.estimate import Estimate, env_spec, estimate
+from truefill.pipeline.estimate import Estimate, env_spec, estimate, multiply_adds
 
 if TYPE_CHECKING:
     from truefill.features.build import BuiltDataset
@@ -99,7 +99,10 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 
 
 def _registered(config: Config) -> Iterator[Check]:
-    from truefill.features.plugins import load_plugins
+    from truefill.agents.encoders import ENCODERS
+    from truefill.agents.encoders.base import WHERE as ENCODER
+    from truefill.core.plugins import load_plugins, require_named
+    from truefill.evaluation.policies import POLICIES
     from truefill.features.registry import CALCULATORS
 
     def calculators() -> str:
@@ -110,12 +113,28 @@ def _registered(config: Config) -> Iterator[Check]:
             )
         return f"{len(config.features)} features, all calculators and parameters known"
 
+    def network() -> str:
+        kind = config.agent.network.encoder.kind
+        require_named(config.plugins, ENCODERS, kind, ENCODER)
+        spec = env_spec(config)
+        multiply_adds(config)  # which makes the encoder
+        return f"encoder {kind}, window {spec.window} x {spec.num_features}"
+
+    def policies() -> str:
+        for i, own in enumerate(config.evaluation.policies):
+            where = f"evaluation.policies.{i}"
+            require_named(config.plugins, POLICIES, own.policy, where)
+            POLICIES.parse(own.policy, own.params, where=where)
+        return f"{len(config.evaluation.policies)} of your own"
+
     def environment() -> str:
         names = env_spec(config).state_features
         return f"decoder {config.env.action.kind}, {len(names)} state features"
 
     yield _attempt("features", calculators)
     yield _attempt("environment", environment)
+    yield _attempt("network", network)
+    yield _attempt("policies", policies)
 
 
 def _files(config: Config) -> Iterator[Check]:
@@ -157,6 +176,7 @@ def _dataset(config: Config) -> Iterator[Check]:
         yield _rows(config, built, name)
     yield _symbols(config, built.lineage["symbols"])
     yield from _joined(built.lineage["joined"])
+    yield from _starts_from(config, built)
     said = {finding.text for finding in findings}
     for text in built.lineage["warnings"]:
         if text not in said:
@@ -220,6 +240,25 @@ def _known_answer(config: Config) -> Iterator[Check]:
     figure = f"net Sharpe {best.net_sharpe_annual:.2f} a year, "
     figure += f"net log growth {best.expected_log_per_bar * 1e4:.3f} bps a bar"
     yield Check("best possible", True, figure if best.in_market else "flat: no edge after costs")
+
+
+def _starts_from(config: Config, built: BuiltDataset) -> Iterator[Check]:
+    """Where every seed begins, and how many act together."""
+    from truefill.agents.warm import other_statistics, require_alike, require_unseen
+    from truefill.env.setup import spec_for
+
+    def warm_start() -> str:
+        symbols = tuple(built.lineage["symbols"])
+        facts = require_alike(config, spec_for(config, symbols, len(config.features)))
+        require_unseen(facts, config, built.lineage)
+        others = other_statistics(facts, built.norm_stats)
+        known = f"; other normalizer statistics of {', '.join(others)}" if others else ""
+        return f"bundle {facts.sha256[:12]} of {facts.config.name}{known}"
+
+    if config.training.warm_start is not None:
+        yield _attempt("warm start", warm_start)
+    if config.training.ensemble is not None and len(config.training.seeds) == 1:
+        yield Check("ensemble", True, "of one seed: it is that seed", warning=True)
 
 
 def _symbols(config: Config, symbols: list[str]) -> Check:

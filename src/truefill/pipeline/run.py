@@ -23,14 +23,17 @@ from truefill.pipeline import host
 from truefill.pipeline.artifacts import Manifest, stage_key, versions
 from truefill.pipeline.audit import STAGE as AUDIT
 from truefill.pipeline.audit import audit_key, require_certificate
+from truefill.pipeline.behaviours import behaviours
 from truefill.pipeline.events import Event
 from truefill.pipeline.folder import input_hashes, locked, rewrite_report, run_identity
 from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.smoke import smoke_config
 
 STAGES = ("dataset", "train", "validate", "test", "verdict")
-UNKEYED = ("seeds", "worker_timeout_s", "tensorboard")
+UNKEYED = ("seeds", "worker_timeout_s", "tensorboard", "ensemble")
 """Training settings that do not change what one seed's training comes to."""
+WARM_START = "training.warm_start"
+"""The input of training alone."""
 TIMING = "timing.json"
 LOG = "log.txt"
 Report = Callable[[Event], None]
@@ -46,6 +49,8 @@ class RunResult:
     stages: dict[str, str]
     """Stage -> done, skipped, or why it was not run."""
     report_path: Path | None
+    behaviour: dict[str, Any] | None = None
+    """What the policies do (``pipeline.select.behaviours``), once they are trained."""
 
 
 def run(
@@ -167,6 +172,7 @@ class _Course:
             headline=answer.get("headline"),
             stages=self.states,
             report_path=page if answer and page.is_file() else None,
+            behaviour=behaviours(self.folder) if "train" in self.states else None,
         )
 
     # What the stages depend on.
@@ -180,7 +186,8 @@ class _Course:
         if stage == "dataset":
             atr = tree["market"]["atr_stops"]
             inputs = {
-                "data": tree["data"], "features": tree["features"], "inputs": self.inputs,
+                "data": tree["data"], "features": tree["features"],
+                "inputs": {k: v for k, v in self.inputs.items() if k != WARM_START},
                 "atr_period": atr and atr["period"], "no_trade": tree["market"]["no_trade"],
             }  # fmt: skip
         elif stage == "train":
@@ -188,6 +195,8 @@ class _Course:
             inputs = {
                 "dataset": self.manifest.outputs("dataset"), "seed": seed, "training": training,
                 "market": tree["market"], "env": tree["env"], "agent": tree["agent"],
+                "plugins": {k: v for k, v in self.inputs.items() if k.startswith("plugins.")},
+                "warm_start": self.inputs.get(WARM_START),
             }  # fmt: skip
         else:
             before = {
@@ -348,6 +357,7 @@ class _Course:
             "folder": str(self.folder),
             "runs": str(self.folder.parent),
             "config": self.config.model_dump_json(),
+            "inputs": self.inputs,
             "arguments": arguments,
         }
 

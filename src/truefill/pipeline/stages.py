@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ import jax
 import polars as pl
 
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
+from truefill.agents.bundle_files import Facts, read_files
 from truefill.agents.checkpoint import load_tree
+from truefill.agents.ensemble import NAME as ENSEMBLE
+from truefill.agents.ensemble import SEED as ENSEMBLE_SEED
 from truefill.agents.networks import make_network
-from truefill.agents.train import Row, chosen_seed
+from truefill.agents.train import Row
 from truefill.agents.train import train as train_agent
+from truefill.agents.warm import ancestors, other_statistics, require_unseen
 from truefill.config import load as config_load
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
+from truefill.core.plugins import load_plugins
 from truefill.data.dataset import load_lineage, load_split, open_test, write_dataset
 from truefill.data.split import SplitArrays
 from truefill.data.splits import period_of
@@ -28,14 +33,17 @@ from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
 from truefill.evaluation.gates import GateResult
 from truefill.evaluation.metrics import Metrics
-from truefill.evaluation.uncertainty import PairedDifference, seed_spread
+from truefill.evaluation.uncertainty import PairedDifference
 from truefill.evaluation.verdict import TestEvidence, decide
 from truefill.features.build import build_dataset
 from truefill.pipeline.assess import FILES, Assessment, assess
+from truefill.pipeline.behaviours import SUMMARY, judged_behaviour
 from truefill.pipeline.ledger import LEDGER, Ledger, Look, TestRows
+from truefill.pipeline.select import select
 from truefill.pipeline.tensorboard import update_log
 
-CHOSEN_BY = "mean net log return on the fixed validation episodes (not the training reward)"
+OWN_SEED = -2
+"""In place of a seed, in the ledger, of policies of the user's own."""
 BACKTEST = ("equity.parquet", "trades.parquet", "metrics.json", "gates.json")
 
 
@@ -64,8 +72,10 @@ class Work:
 
 
 def parse_config(text: str) -> Config:
-    """The config that the parent sent."""
-    return config_load.parse_config(json.loads(text))
+    """The config that the parent sent; what its plug-ins register is known from here on."""
+    config = config_load.parse_config(json.loads(text))
+    load_plugins(config.plugins)
+    return config
 
 
 def build(work: Work) -> list[str]:
@@ -76,6 +86,7 @@ def build(work: Work) -> list[str]:
 
 def train(work: Work, seed: int) -> list[str]:
     """train/seed-N: one training, and its best policy as a bundle."""
+    began = check_warm_start(work)
     folder = work.folder / "train" / f"seed-{seed}"
     _keep_only_own_checkpoint(folder, work.key)
     train_split = load_split(work.dataset, "train")
@@ -96,9 +107,23 @@ def train(work: Work, seed: int) -> list[str]:
         config_load.portable(work.config),
         load_lineage(work.dataset),
         read_json(work.dataset / "norm_stats.json"),
+        ancestors=None if began is None else ancestors(began),
     )
     found = [path for path in folder.rglob("*") if path.is_file() and path.name != KEY_FILE]
     return sorted(path.relative_to(work.folder).as_posix() for path in found)
+
+
+def check_warm_start(work: Work) -> Facts | None:
+    """The bundle that training begins with; refused where it has seen what shall judge it."""
+    path = work.config.training.warm_start
+    if path is None:
+        return None
+    began = read_files(path).facts
+    require_unseen(began, work.config, load_lineage(work.dataset))
+    others = other_statistics(began, read_json(work.dataset / "norm_stats.json"))
+    if others:
+        work.line(f"warm start: the bundle knew other normalizer statistics of {', '.join(others)}")
+    return began
 
 
 KEY_FILE = "key.txt"
@@ -113,79 +138,65 @@ def _keep_only_own_checkpoint(folder: Path, key: str) -> None:
     write_text(path, key)
 
 
-def select(work: Work) -> list[str]:
-    """train: compare the seeds on validation and choose one. Every evaluation that chose between
-    policies, within a seed and between seeds, is a look (docs/verdict.md)."""
-    results = {
-        seed: read_json(work.folder / f"train/seed-{seed}/training.json")
-        for seed in work.config.training.seeds
-    }
-    spread = seed_spread([result["best_score"] for result in results.values()])
-    chosen = chosen_seed({seed: result["best_score"] for seed, result in results.items()})
-    if spread.warning:
-        work.line(spread.warning)
-    keys = ("best_score", "best_step", "steps", "stopped", "policy_sha256")
-    summary = {
-        "seeds": {str(s): {key: result[key] for key in keys} for s, result in results.items()},
-        "spread": spread.to_dict(),
-        "chosen_seed": chosen,
-        "chosen_by": CHOSEN_BY,
-    }
-    looks = [look for seed, result in results.items() for look in _selection(work, seed, result)]
-    split_sha256 = load_lineage(work.dataset)["split_sha256"]["validation"]
-    work.ledger.book_looks(work.run, "validation", split_sha256, looks)
-    write_json(work.folder / "train/summary.json", summary)
-    write_text(work.folder / "config.yaml", _portable_yaml(work.config))
-    return ["train/summary.json", "config.yaml"]
+@dataclass(frozen=True)
+class Policies:
+    """What is backtested: every seed's bundle, and the ensemble where there is one."""
+
+    seeds: dict[int, Bundle]
+    chosen: int
+    ensemble: Bundle | None
+
+    @property
+    def judged(self) -> Bundle:
+        """What gates, tests and the verdict are about."""
+        return self.seeds[self.chosen] if self.ensemble is None else self.ensemble
 
 
-def _selection(work: Work, seed: int, training: dict[str, Any]) -> list[Look]:
-    """A look for every evaluation of a seed's training; the best policy's is that of its bundle."""
-    best = load_bundle(work.folder / f"train/seed-{seed}/bundle").sha256
-    steps = [round(evaluation["step"]) for evaluation in training["evaluations"]]
-    passing = [step for step in steps if step != round(training["best_step"])]
-    return [Look(name, seed, None, None) for name in (best, *(f"step {step}" for step in passing))]
-
-
-PORTABLE = """\
-# The resolved config of this run. Data files go by name only, so that equal runs have equal bytes:
-# to run it again elsewhere, put the files beside it or --set data.bars.0.path=...
-"""
-
-
-def _portable_yaml(config: Config) -> str:
-    text = config_load.dump_config(config_load.parse_config(config_load.portable(config)))
-    return PORTABLE + text
-
-
-def _bundles(work: Work) -> tuple[dict[int, Bundle], int]:
+def _policies(work: Work) -> Policies:
     seeds = work.config.training.seeds
     bundles = {seed: load_bundle(work.folder / f"train/seed-{seed}/bundle") for seed in seeds}
+    together = work.config.training.ensemble is not None
+    ensemble = load_bundle(work.folder / "train" / ENSEMBLE) if together else None
     lineage, stats = load_lineage(work.dataset), read_json(work.dataset / "norm_stats.json")
-    for bundle in bundles.values():
+    for bundle in (*bundles.values(), *([ensemble] if ensemble else [])):
         bundle.require(lineage, stats)
-    return bundles, int(read_json(work.folder / "train/summary.json")["chosen_seed"])
+    return Policies(bundles, int(read_json(work.folder / SUMMARY)["chosen_seed"]), ensemble)
 
 
-def _book(
-    work: Work, split: str, split_sha256: str, bundles: dict[int, Bundle], found: Assessment
-) -> None:
+def _assess(
+    work: Work, policies: Policies, split: SplitArrays, split_sha256: str, rows: dict[str, int]
+) -> Assessment:
+    """Backtest every policy on a split, write its files, and book the looks."""
+    found = assess(
+        work.config,
+        split,
+        policies.seeds,
+        policies.chosen,
+        load_lineage(work.dataset)["contract_sha256"],
+        rows,
+        work.folder / "backtest" / split.name,
+        ensemble=policies.ensemble,
+    )
+    scored = {f"seed-{seed}": (seed, bundle.sha256) for seed, bundle in policies.seeds.items()}
+    if policies.ensemble is not None:
+        scored[ENSEMBLE] = (ENSEMBLE_SEED, policies.ensemble.sha256)
+    scored.update({name: (OWN_SEED, sha256) for name, sha256 in found.own.items()})
     looks = [
         Look(
-            policy=bundle.sha256,
+            policy=sha256,
             seed=seed,
-            sharpe=found.metrics[f"seed-{seed}"].sharpe_per_period.value,
-            net_return=found.seed_returns[seed],
+            sharpe=found.metrics[name].sharpe_per_period.value,
+            net_return=found.metrics[name].net_return.value,
         )
-        for seed, bundle in bundles.items()
+        for name, (seed, sha256) in scored.items()
     ]
-    work.ledger.book_looks(work.run, split, split_sha256, looks)
+    work.ledger.book_looks(work.run, split.name, split_sha256, looks)
+    return found
 
 
 def validate(work: Work) -> dict[str, Any]:
     """backtest/validation: every seed and baseline on validation, and the gates before test."""
-    bundles, chosen = _bundles(work)
-    lineage = load_lineage(work.dataset)
+    policies, lineage = _policies(work), load_lineage(work.dataset)
     train_split = load_split(work.dataset, "train")
     split = load_split(work.dataset, "validation")
     check_parity(
@@ -193,12 +204,10 @@ def validate(work: Work) -> dict[str, Any]:
         make_environment(work.config, split, "backtest"),
     )
     rows = {part.name: _tradable_rows(part) for part in (train_split, split)}
-    folder = work.folder / "backtest/validation"
-    found = assess(work.config, split, bundles, chosen, lineage["contract_sha256"], rows, folder)
     split_sha256 = lineage["split_sha256"]["validation"]
-    _book(work, "validation", split_sha256, bundles, found)
+    found = _assess(work, policies, split, split_sha256, rows)
     looks = len(work.ledger.looks_on(split_sha256))
-    write_json(folder / "looks.json", {"looks": looks})
+    write_json(work.folder / "backtest/validation/looks.json", {"looks": looks})
     passed = all(gate.passed for gate in found.gates)
     files = [f"backtest/validation/{name}" for name in (*FILES, "looks.json")]
     return {"files": files, "passed": passed}
@@ -211,17 +220,14 @@ def _tradable_rows(split: SplitArrays) -> int:
 
 def test(work: Work) -> dict[str, Any]:
     """backtest/test: count the opening, read the test rows, assess the same policies on them."""
-    bundles, chosen = _bundles(work)
-    lineage = load_lineage(work.dataset)
-    opening = work.ledger.open_test(_test_rows(work, lineage), work.run, bundles[chosen].sha256)
+    policies, lineage = _policies(work), load_lineage(work.dataset)
+    rows = _test_rows(work, lineage)
+    opening = work.ledger.open_test(rows, work.run, policies.judged.sha256)
     split = open_test(work.dataset, opening.permit)
-    rows = {"test": _tradable_rows(split)}
-    folder = work.folder / "backtest/test"
-    found = assess(work.config, split, bundles, chosen, lineage["contract_sha256"], rows, folder)
-    _book(work, "test", lineage["test_sha256"], bundles, found)
+    _assess(work, policies, split, lineage["test_sha256"], {"test": _tradable_rows(split)})
     looks = work.ledger.looks_on(lineage["test_sha256"])
     write_json(
-        folder / "looks.json",
+        work.folder / "backtest/test/looks.json",
         {
             "looks": len(looks),
             "trial_sharpes": [value for value in looks if value is not None],
@@ -253,6 +259,7 @@ def verdict(work: Work, tested: bool) -> dict[str, Any]:
     gates = {split: _gates(folder) for split, folder in folders.items()}
     evidence = _evidence(work, folders["test"], gates["test"]) if tested else None
     answer = decide(gates["validation"], evidence, work.config.evaluation)
+    answer = replace(answer, behaviour=judged_behaviour(read_json(work.folder / SUMMARY)))
     _join(work, folders)
     write_json(work.folder / "verdict.json", answer.to_dict())
     write_text(work.folder / "report.html", render_report(work.folder))
@@ -267,9 +274,9 @@ def _gates(folder: Path) -> tuple[GateResult, ...]:
 def _evidence(work: Work, folder: Path, gates: tuple[GateResult, ...]) -> TestEvidence:
     facts, looks = read_json(folder / "metrics.json"), read_json(folder / "looks.json")
     measured = {name: Metrics.from_dict(m) for name, m in facts["strategies"].items()}
-    chosen = read_json(work.folder / "train/summary.json")["chosen_seed"]
-    mine = measured[f"seed-{chosen}"]
-    paired = {name: PairedDifference(**found) for name, found in facts["paired"].items()}
+    mine = measured[read_json(work.folder / SUMMARY)["chosen"]]
+    own = {policy.name for policy in work.config.evaluation.policies}  # no baselines
+    paired = {n: PairedDifference(**found) for n, found in facts["paired"].items() if n not in own}
     return TestEvidence(
         gates=gates,
         shortfall=facts["shortfall"],
@@ -307,9 +314,9 @@ def _join(work: Work, folders: dict[str, Path]) -> None:
         write_parquet(target / name, pl.concat(read_parquet(f / name) for f in folders.values()))
     facts = {split: read_json(folder / "metrics.json") for split, folder in folders.items()}
     looks = {split: read_json(folder / "looks.json")["looks"] for split, folder in folders.items()}
-    summary = read_json(work.folder / "train/summary.json")
+    summary = read_json(work.folder / SUMMARY)
     joined: dict[str, Any] = {
-        "chosen": f"seed-{summary['chosen_seed']}",
+        "chosen": summary["chosen"],
         "chosen_by": summary["chosen_by"],
         "looks": looks,
         "random_draws": {s: {"net_return": f["random_net_returns"]} for s, f in facts.items()},

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, TextIO
 
 from truefill.core.errors import TruefillError
+from truefill.core.plugins import load_plugins, require_unchanged
 
 
 def main() -> None:
@@ -67,10 +68,15 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
         _say(out, {"line": text})
 
     _require_device(job["device"])
+    config = stages.parse_config(job["config"])
+    require_unchanged(
+        load_plugins(config.plugins),
+        {path.name: job["inputs"][f"plugins.{i}"] for i, path in enumerate(config.plugins)},
+    )
     work = stages.Work(
         folder=Path(job["folder"]),
         runs=Path(job["runs"]),
-        config=stages.parse_config(job["config"]),
+        config=config,
         key=job["key"],
         run=job["run"],
         progress=progress,
@@ -80,9 +86,13 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
 
 
 def _stage(name: str) -> Callable[..., Any]:
-    """The function of a stage; the auditor's is loaded for audits only."""
+    """The function of a stage; the auditor's and the search's are loaded where they are needed."""
     from truefill.pipeline import stages
 
+    if name.startswith("tune"):
+        from truefill.pipeline import tune_work
+
+        return tune_work.STAGES[name]
     if not name.startswith("audit"):
         return stages.STAGES[name]
     from truefill.pipeline import audit_work

@@ -20,6 +20,7 @@ Spec = dict[str, Any]
 ACCENT = "#3b82f6"
 GOOD = "#16a34a"
 BAD = "#ef4444"
+OWN = "#ec4899"
 COLOURS = {
     "buy_and_hold": "#f59e0b",
     "constant_exposure": "#14b8a6",
@@ -70,10 +71,11 @@ def equity(run: Run, split: str) -> Spec:
     for name in reversed(run.strategies(split)):
         rows = run.curve(split, name)
         values = rows["equity"].to_numpy() / rows["equity"][0]
-        style: Spec = {"line": {"color": COLOURS.get(name, ACCENT), "width": 1.3}}
+        colour = COLOURS.get(name, OWN if name in run.compared(split) else ACCENT)
+        style: Spec = {"line": {"color": colour, "width": 1.3}}
         if name == run.chosen:
             style["line"]["width"] = 2.6
-        elif name not in COLOURS:
+        elif colour == ACCENT:
             style["opacity"] = 0.5
         elif name in {"flat", "random"}:
             style["line"]["dash"] = "dot" if name == "flat" else "dash"

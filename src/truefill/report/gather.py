@@ -57,10 +57,15 @@ class Run:
         return str(self.metrics["chosen"])
 
     def strategies(self, split: str) -> tuple[str, ...]:
-        """The chosen policy, the other seeds, then the baselines."""
+        """The chosen policy, the other seeds, the user's own policies, then the baselines."""
         seeds = [f"seed-{seed.seed}" for seed in self.seeds]
         others = [name for name in seeds if name != self.chosen]
-        return (self.chosen, *others, *(n for n in BASELINES if n in self.metrics[split]))
+        return (self.chosen, *others, *self.compared(split))
+
+    def compared(self, split: str) -> tuple[str, ...]:
+        """The user's own policies, then the baselines."""
+        own = (policy.name for policy in self.config.evaluation.policies)
+        return tuple(name for name in (*own, *BASELINES) if name in self.metrics[split])
 
     def curve(self, split: str, strategy: str) -> pl.DataFrame:
         """Rows of ``equity.parquet`` of one strategy, in time."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
+from truefill.report.behaviour import behaviour_table, ensemble_facts, warm_facts
 from truefill.report.closed import closed_table, season_facts
 from truefill.report.gather import Run
 from truefill.report.joined import joined_rows
@@ -78,6 +79,9 @@ def page_of(run: Run) -> Page:
         "warnings": _warnings(run),
         "seeds": seeds_table(run),
         "spread": spread_facts(run),
+        "behaviour": unbroken(str(run.verdict.get("behaviour", ""))),
+        "behaviours": behaviour_table(run),
+        "policies": [*ensemble_facts(run), *warm_facts(run)],
         "gates": gates_table(run),
         "baselines": {split: baselines_table(run, split) for split in run.splits},
         "random_note": {split: random_note(run, split) for split in run.splits},

@@ -8,7 +8,7 @@ from typing import Any
 
 from truefill.evaluation.gates import count, percent, plain
 from truefill.report.figures import MAX_TRADES, largest_trades
-from truefill.report.gather import BASELINES, Run
+from truefill.report.gather import Run
 from truefill.report.words import MARKS, bps, gate_number, label, money, shown
 
 Row = dict[str, Any]
@@ -26,13 +26,21 @@ ROW_COUNTS = {
 
 def seeds_table(run: Run) -> list[Row]:
     rows = []
+    ensemble = run.summary.get("ensemble")
+    if ensemble is not None:
+        rows.append(
+            {
+                "seed": f"Ensemble, {ensemble['rule']}",
+                "chosen": True,
+                "score": f"{ensemble['score']:.4g}",
+                "best_step": "",
+                "steps": "",
+                "stopped": "",
+                "cells": _seed_cells(run, run.chosen),
+            }
+        )
     for seed in run.seeds:
         name = f"seed-{seed.seed}"
-        cells = [
-            shown(run.metrics[split][name][key], form)
-            for split in run.splits
-            for key, form in (("net_return", percent), ("sharpe", plain), ("closed_trades", count))
-        ]
         score = seed.training["best_score"]
         rows.append(
             {
@@ -42,10 +50,18 @@ def seeds_table(run: Run) -> list[Row]:
                 "best_step": count(seed.training["best_step"]),
                 "steps": count(seed.training["steps"]),
                 "stopped": seed.training["stopped"],
-                "cells": cells,
+                "cells": _seed_cells(run, name),
             }
         )
     return rows
+
+
+def _seed_cells(run: Run, name: str) -> list[Row]:
+    return [
+        shown(run.metrics[split][name][key], form)
+        for split in run.splits
+        for key, form in (("net_return", percent), ("sharpe", plain), ("closed_trades", count))
+    ]
 
 
 def spread_facts(run: Run) -> Row:
@@ -93,10 +109,9 @@ def gates_table(run: Run) -> list[Row]:
 def baselines_table(run: Run, split: str) -> list[Row]:
     own = run.metrics[split][run.chosen]
     rows = [_baseline_row(run.chosen, own, None) | {"name": f"{label(run.chosen)} (chosen)"}]
-    for name in BASELINES:
-        if name in run.metrics[split]:
-            row = _baseline_row(name, run.metrics[split][name], run.metrics["paired"][split][name])
-            rows.append(row | {"p": _p_value(run, split, name)})
+    for name in run.compared(split):
+        row = _baseline_row(name, run.metrics[split][name], run.metrics["paired"][split][name])
+        rows.append(row | {"p": _p_value(run, split, name)})
     return rows
 
 

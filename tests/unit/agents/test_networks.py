@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from env_cases import config_of, environment, split_of
+from truefill.agents.layers import affine
 from truefill.agents.networks import (
     FORBIDDEN,
     ActorCritic,
-    affine,
     best_action,
     log_prob_entropy,
+    make_network,
     sample,
 )
-from truefill.config.schema import NetworkConfig
+from truefill.config.schema import AgentConfig, NetworkConfig
 from truefill.env.episodes import EnvSpec
 
 MARKET = {"market.allow_short": True, "market.no_trade_band": 0.05}
@@ -33,7 +34,7 @@ def spec_of(kind: str = "short_flat_long", symbols: int = 2) -> EnvSpec:
 
 def network_of(kind: str = "short_flat_long", seed: int = 0, **options: Any) -> ActorCritic:
     config = NetworkConfig(hidden=(8, 4), **options)
-    return ActorCritic(jax.random.PRNGKey(seed), spec_of(kind), config)
+    return make_network(jax.random.PRNGKey(seed), spec_of(kind), AgentConfig(network=config))
 
 
 def observations(count: int = 5, seed: int = 1) -> jax.Array:
@@ -74,7 +75,7 @@ def test_shared_and_separate_trunks_compute_what_they_say(activation: str) -> No
         net = network_of(shared_trunk=shared, activation=activation)
         logits, value = net(x, None)
         assert logits.shape == (2, 3, 5)
-        assert value.shape == (5,)
+        assert value.shape == (1, 5)
         assert logits.dtype == value.dtype == jnp.float32
         out = trunk(net.policy_trunk, np.asarray(x))
         head = np.asarray(net.policy_head.weight).T @ out
@@ -86,8 +87,8 @@ def test_shared_and_separate_trunks_compute_what_they_say(activation: str) -> No
             policy, expected = head, (np.asarray(net.value_head[0].weight).T @ last)[0]
             assert not np.array_equal(net.value_trunk[0].weight, net.policy_trunk[0].weight)
         np.testing.assert_allclose(logits, policy.reshape(2, 3, 5), rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(net.value((), x), value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(value[0], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(net.critic((), x), value, rtol=1e-5, atol=1e-6)
 
 
 def test_the_value_loss_reaches_the_policys_trunk_only_when_it_is_shared() -> None:

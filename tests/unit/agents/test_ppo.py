@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from env_cases import environment, random_split
+from env_cases import agent_of, environment, random_split
 from truefill.agents import ppo
-from truefill.agents.networks import ActorCritic, log_prob_entropy
-from truefill.agents.ppo import Hyper, Minibatch
-from truefill.agents.rollout import Rollout
+from truefill.agents.coefficients import scheduled, split
+from truefill.agents.loss import Hyper, loss
+from truefill.agents.minibatch import Minibatch, cut
+from truefill.agents.networks import ActorCritic, log_prob_entropy, make_network
 from truefill.config.schema import AgentConfig, NetworkConfig, PPOConfig, Schedule
 from truefill.env.episodes import Observation
 from truefill.env.setup import Environment
@@ -36,7 +37,7 @@ def environment_of(kind: str = "short_flat_long") -> Environment:
 def begin(
     env: Environment, config: PPOConfig, **network: Any
 ) -> tuple[ppo.TrainState, ActorCritic]:
-    net = ActorCritic(jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(8,), **network))
+    net = make_network(jax.random.PRNGKey(0), env.spec, agent_of(hidden=(8,), **network))
     agent = AgentConfig(ppo=config)
     return ppo.init(env.spec, env.arrays, net, agent, jax.random.PRNGKey(1)), net
 
@@ -53,9 +54,9 @@ def run(env: Environment, config: PPOConfig, updates: int, **network: Any) -> tu
 def test_a_second_update_of_the_same_shapes_does_not_compile_again() -> None:
     env, config = environment_of(), settings_of()
     run(env, config, 1)
-    size = ppo.update._cache_size()
+    size = ppo._update._cache_size()
     state, logs = run(environment_of(), settings_of(), 3)
-    assert ppo.update._cache_size() == size
+    assert ppo._update._cache_size() == size
     assert int(state.steps) == 3 * 16 * 8
     assert state.steps.dtype == jnp.int64
     assert len({float(log.losses.policy_loss) for log in logs}) == 3
@@ -72,15 +73,21 @@ def test_the_network_given_to_init_survives_the_donated_update() -> None:
     assert not np.array_equal(after.network.policy_head.weight, net.policy_head.weight)
 
 
+def at(schedule: Schedule, progress: float) -> jax.Array:
+    """The value of a schedule, as an update has it: shape and numbers apart."""
+    shape, numbers = split(AgentConfig(ppo=settings_of(clip=schedule)), TOTAL)
+    return scheduled(shape.ppo.clip, numbers.clip, jnp.asarray(progress))
+
+
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
 def test_schedules(kind: Any) -> None:
     schedule = Schedule(start=0.4, end=0.2, kind=kind)
     quarter = 0.25 if kind == "linear" else 0.5 * (1.0 - math.cos(math.pi / 4))
     for progress, share in ((0.0, 0.0), (0.25, quarter), (0.5, 0.5), (1.0, 1.0)):
-        got = ppo.scheduled(schedule, jnp.asarray(progress))
+        got = at(schedule, progress)
         assert got.dtype == jnp.float32
         assert float(got) == pytest.approx(0.4 - 0.2 * share, rel=1e-6)
-    constant = ppo.scheduled(Schedule(start=0.3, kind=kind), jnp.asarray(0.7))
+    constant = at(Schedule(start=0.3, kind=kind), 0.7)
     assert float(constant) == pytest.approx(0.3)
 
 
@@ -141,11 +148,12 @@ def numbered(T: int = 4, N: int = 12, S: int = 2, A: int = 3) -> Minibatch:
 
 
 def test_blocks_and_joins_keep_every_samples_rows_together() -> None:
-    blocks = ppo._blocks(numbered(), 4)
+    blocks, join, size = cut(numbered(), 4, 1)
+    assert size == 4
     assert blocks.advantage.shape == (12, 4)
     assert blocks.observation.values.shape == (12, 5, 4)
     order = jnp.asarray([7, 0, 11])
-    rows = jax.tree.map(lambda x: ppo._join(x[order]), blocks)
+    rows = jax.tree.map(lambda x: join(x[order]), blocks)
     tags = np.asarray(rows.advantage)
     assert tags.shape == (12,)
     assert (np.asarray(rows.observation.values) == tags).all()
@@ -166,7 +174,7 @@ def test_every_sample_is_used_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> 
         return (network, moments), ppo.Losses(*(jnp.float32(0.0) for _ in ppo.Losses._fields))
 
     monkeypatch.setattr(ppo, "_descend", note)
-    hyper = Hyper(jnp.float32(0.0), jnp.float32(0.2), jnp.float32(0.0))
+    hyper = Hyper(*(jnp.float32(0.2) for _ in Hyper._fields))
     agent = AgentConfig(ppo=config)
     ppo._learn({}, {}, numbered(), hyper, jax.random.PRNGKey(0), agent)  # type: ignore[arg-type]
     jax.effects_barrier()
@@ -177,28 +185,11 @@ def test_every_sample_is_used_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> 
     assert not np.array_equal(epochs[0], epochs[1])
 
 
-def rollout_with(value: Any) -> Rollout:
-    return Rollout(None, None, None, jnp.asarray(value, jnp.float32), None, None, None)
-
-
-def test_explained_variance() -> None:
-    target = jnp.asarray([[1.0, 2.0, 3.0]], jnp.float32)
-    for value, expected in (
-        ([[1, 2, 3]], 1.0),
-        ([[2, 2, 2]], 0.0),
-        ([[11, 12, 13]], 1.0),  # blind to bias
-        ([[3, 2, 1]], -3.0),
-    ):
-        got = ppo.explained_variance(rollout_with(value), target)
-        assert float(got) == pytest.approx(expected)
-    assert math.isnan(ppo.explained_variance(rollout_with([[1, 2, 3]]), jnp.ones((1, 3))))
-
-
-def loss_case(kind: str) -> tuple[ActorCritic, Minibatch, Hyper, PPOConfig]:
+def loss_case(kind: str) -> tuple[ActorCritic, Minibatch, Hyper, AgentConfig]:
     """A tiny network and minibatch in float64, off the kinks of clip and relu."""
     env = environment_of(kind)
     config = NetworkConfig(hidden=(4,), activation="tanh")
-    net = ActorCritic(jax.random.PRNGKey(0), env.spec, config)
+    net = make_network(jax.random.PRNGKey(0), env.spec, AgentConfig(network=config))
     net = jax.tree.map(lambda x: x.astype(jnp.float64) + 0.05, net)
     rng = np.random.default_rng(0)
     values = jnp.asarray(rng.normal(size=(env.spec.observation_size, 6)))
@@ -218,8 +209,12 @@ def loss_case(kind: str) -> tuple[ActorCritic, Minibatch, Hyper, PPOConfig]:
         advantage=jnp.asarray(rng.normal(size=6)),
         target=jnp.asarray(rng.normal(size=6)),
     )
-    hyper = Hyper(jnp.asarray(1e-3), jnp.asarray(0.2), jnp.asarray(0.03))
-    return net, rows, hyper, settings_of(value_coef=0.7)
+    zero = jnp.asarray(0.0)
+    hyper = Hyper(*(zero for _ in Hyper._fields))
+    hyper = hyper._replace(
+        clip=jnp.asarray(0.2), entropy=jnp.asarray(0.03), value_coef=jnp.asarray(0.7)
+    )
+    return net, rows, hyper, AgentConfig()
 
 
 @pytest.mark.parametrize("kind", ["short_flat_long", "target_weight"])
@@ -234,7 +229,7 @@ def test_the_gradient_of_the_loss_matches_finite_differences(kind: str) -> None:
             flat[a:b].reshape(leaf.shape)
             for a, b, leaf in zip(sizes[:-1], sizes[1:], leaves, strict=True)
         ]
-        return ppo._loss(jax.tree.unflatten(structure, parts), rows, hyper, config)[0]
+        return loss(jax.tree.unflatten(structure, parts), rows, hyper, config)[0]
 
     flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
     gradient = np.asarray(jax.grad(total)(flat))
@@ -247,7 +242,7 @@ def test_the_gradient_of_the_loss_matches_finite_differences(kind: str) -> None:
 
 def test_the_loss_by_its_formula() -> None:
     net, rows, hyper, config = loss_case("short_flat_long")
-    total, losses = ppo._loss(net, rows, hyper, config)
+    total, losses = loss(net, rows, hyper, config)
     ratio = np.asarray([1.5, 1.4, 0.6, 0.5, 1.05, 0.95])
     adv = np.asarray(rows.advantage)
     adv = (adv - adv.mean()) / (adv.std() + 1e-8)
@@ -292,7 +287,7 @@ def test_gaussian_masked_and_separate_policies_learn_without_error(kind: str, sh
 
 
 def test_the_gradient_is_clipped_to_its_norm_before_adam_but_logged_unclipped() -> None:
-    tx = ppo.optimizer(settings_of(max_grad_norm=0.5))
+    tx = ppo.optimizer(0.5)
     gradient = {"w": jnp.asarray([3.0, 4.0])}
     _, state = tx.update(gradient, tx.init(gradient))
     first_moment = state[1].mu["w"]

@@ -11,8 +11,8 @@ import pytest
 
 from env_cases import config_of, random_split
 from truefill.agents import ppo
+from truefill.agents.minibatch import Minibatch, again, cut
 from truefill.agents.networks import forget, log_prob_entropy, make_network
-from truefill.agents.ppo import Minibatch
 from truefill.agents.rollout import collect
 from truefill.config.schema import AgentConfig
 from truefill.core.errors import ConfigError
@@ -48,14 +48,15 @@ def test_learning_sees_what_the_rollout_saw(shared: bool) -> None:
     )
     assert rows.done.any() and not rows.done.all(axis=0).any()
     batch = Minibatch(
-        rows.observation, rows.action, rows.log_prob, rows.value, rows.reward,
+        rows.observation, rows.action, rows.log_prob, rows.guess.value, rows.reward,
         start=jnp.concatenate([jnp.zeros_like(rows.done[:1]), rows.done[:-1]]), memory=rows.memory,
     )  # fmt: skip
-    units = ppo._sequences(batch, 4)
+    units, join, size = cut(batch, 0, 4)
+    assert size == 4
     assert units.action.shape[:2] == (ACCOUNTS * STEPS // 4, 4)
-    some = jax.tree.map(lambda x: ppo._side_by_side(x[jnp.asarray([10, 0, 7])]), units)
-    out, value, flat = ppo._again(network, some)
-    np.testing.assert_allclose(value, flat.advantage, rtol=1e-5, atol=1e-6)
+    some = jax.tree.map(lambda x: join(x[jnp.asarray([10, 0, 7])]), units)
+    out, value, flat = again(network, some)
+    np.testing.assert_allclose(value[0], flat.advantage, rtol=1e-5, atol=1e-6)
     log_prob, _ = log_prob_entropy(network, out, flat.action)
     np.testing.assert_allclose(log_prob, flat.log_prob, rtol=1e-4, atol=1e-6)
     everything = np.asarray(units.target)
@@ -75,14 +76,16 @@ def test_memory_goes_on_from_bar_to_bar_and_is_lost_at_an_episodes_end() -> None
         for a, b in zip(jax.tree.leaves(now), jax.tree.leaves(rows.memory), strict=True):
             np.testing.assert_allclose(a, b[t], rtol=1e-5, atol=1e-6)
         now, _, value = network.step(now, rows.observation.values[t], None)
-        np.testing.assert_allclose(value, rows.value[t], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(value[0], rows.guess.value[t], rtol=1e-5, atol=1e-6)
         now = forget(now, rows.done[t])
     for a, b in zip(jax.tree.leaves(now), jax.tree.leaves(carry), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     seen = episodes.observe(env.spec, env.arrays, after)
-    np.testing.assert_allclose(last, network.value(carry, seen.values), rtol=1e-5, atol=1e-6)
-    fresh = network.value(network.initial(ACCOUNTS), seen.values)
-    assert not np.allclose(last, fresh)
+    np.testing.assert_allclose(
+        last.value, network.critic(carry, seen.values)[0], rtol=1e-5, atol=1e-6
+    )
+    fresh = network.critic(network.initial(ACCOUNTS), seen.values)[0]
+    assert not np.allclose(last.value, fresh)
 
 
 def test_the_first_epoch_of_an_update_has_ratio_one() -> None:

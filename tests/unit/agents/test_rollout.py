@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from env_cases import environment, random_split
-from truefill.agents.networks import ActorCritic
-from truefill.agents.rollout import Rollout, advantages, collect
-from truefill.config.schema import NetworkConfig
+from env_cases import agent_of, environment, random_split
+from truefill.agents.networks import ActorCritic, make_network
+from truefill.agents.rollout import Guess, Rollout, advantages, collect
 from truefill.env import episodes
 from truefill.env.setup import Environment
 
@@ -29,11 +28,13 @@ def rollout(reward: Any, value: Any, done: Any, final: Any = None) -> Rollout:
         return jnp.asarray(x, jnp.float32)[:, None]
 
     final = np.zeros(len(reward)) if final is None else final
-    return Rollout(None, None, None, column(value), column(reward), column(done) > 0, column(final))
+    worth, ended = Guess(column(value), None), Guess(column(final), None)
+    return Rollout(None, None, None, worth, column(reward), column(done) > 0, ended)
 
 
 def gae(rows: Rollout, last: float, gamma: float = GAMMA, lam: float = LAMBDA) -> np.ndarray:
-    return np.asarray(advantages(rows, jnp.asarray([last], jnp.float32), gamma, lam))[:, 0]
+    after = Guess(jnp.asarray([last], jnp.float32), None)
+    return np.asarray(advantages(rows, after, gamma, lam))[:, 0]
 
 
 def test_three_steps_by_hand() -> None:
@@ -83,7 +84,7 @@ def played(
     keys: dict[str, Any], steps: int = 12, accounts: int = 8, kind: str = "short_flat_long"
 ) -> tuple[Environment, ActorCritic, Any, Any, Rollout, Any]:
     env = environment(random_split(5, bars=30), {**keys, "env.action.kind": kind})
-    network = ActorCritic(jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(8,)))
+    network = make_network(jax.random.PRNGKey(0), env.spec, agent_of(hidden=(8,)))
     begin = jnp.arange(accounts, dtype=jnp.int32)
     state = episodes.reset(env.spec, env.arrays, begin)
     key = jax.random.PRNGKey(1)
@@ -100,12 +101,12 @@ def test_a_rollout_records_what_happened() -> None:
     assert int(stats.episodes) == done.sum()
     for t in (0, 7):
         out, value = network(rows.observation.values[t], None)
-        np.testing.assert_allclose(rows.value[t], value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(rows.guess.value[t], value[0], rtol=1e-5, atol=1e-6)
         logs = jax.nn.log_softmax(out, axis=1)
         own = jnp.take_along_axis(logs, rows.action[t][:, None], axis=1)[:, 0].sum(axis=0)
         np.testing.assert_allclose(rows.log_prob[t], own, rtol=1e-5)
     seen = episodes.observe(env.spec, env.arrays, after)
-    np.testing.assert_allclose(last, network.value((), seen.values), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(last.value, network.critic((), seen.values)[0], rtol=1e-5, atol=1e-6)
     assert not np.array_equal(rows.observation.values[6], rows.observation.values[5])
 
 
@@ -133,24 +134,24 @@ def test_the_final_value_is_that_of_the_state_before_the_reset() -> None:
     for t in range(6):
         state, seen = step(env.spec, env.arrays, state, rows.action[t].T)
     assert bool(seen.truncated.all())
-    expected = network.value((), episodes.observe(env.spec, env.arrays, seen.final).values)
-    np.testing.assert_allclose(rows.final_value[5], expected, rtol=1e-5, atol=1e-6)
-    assert not np.allclose(rows.final_value[5], rows.value[6], atol=1e-4)
-    assert not np.asarray(rows.final_value)[~np.asarray(rows.done)].any()
+    expected = network.critic((), episodes.observe(env.spec, env.arrays, seen.final).values)
+    np.testing.assert_allclose(rows.final.value[5], expected[0], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(rows.final.value[5], rows.guess.value[6], atol=1e-4)
+    assert not np.asarray(rows.final.value)[~np.asarray(rows.done)].any()
 
 
 def test_termination_has_no_final_value() -> None:
     """A drawdown limit of nothing: nearly every step that loses terminates."""
     _, _, _, _, rows, stats = played({**KEYS, "env.drawdown_limit": 1e-9, "env.episode_bars": 99})
     assert int(stats.episodes) > 8
-    late = np.asarray(rows.done) & (np.asarray(rows.final_value) != 0.0)
+    late = np.asarray(rows.done) & (np.asarray(rows.final.value) != 0.0)
     assert not late.any()
 
 
 def test_only_the_truncated_accounts_of_a_step_have_a_final_value() -> None:
     """Episodes out of step: at one bar some are truncated, some terminated, some go on."""
     _, _, _, _, rows, _ = played({**KEYS, "env.drawdown_limit": 0.03, "env.episode_bars": 4})
-    done, final = np.asarray(rows.done), np.asarray(rows.final_value)
+    done, final = np.asarray(rows.done), np.asarray(rows.final.value)
     truncated = final != 0.0
     assert (truncated.any(axis=1) & ~done.all(axis=1)).any()
     assert (truncated.any(axis=1) & (done & ~truncated).any(axis=1)).any()

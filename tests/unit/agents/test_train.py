@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from env_cases import NO_COSTS, config_of, environment, random_split, split_of
+from env_cases import NO_COSTS, agent_of, config_of, environment, random_split, split_of
 from truefill.agents import ppo, validate
 from truefill.agents.checkpoint import load_tree, save_tree
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import make_network
 from truefill.agents.train import CHECKPOINT, History, _judge, train
-from truefill.config.schema import Config, NetworkConfig
+from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError, NonFiniteError
 from truefill.core.files import read_arrays, read_json
 from truefill.data.split import SplitArrays
@@ -91,7 +91,7 @@ def test_what_a_training_writes(trained: tuple[Path, list[tuple[int, Any]]]) -> 
              "epochs", "learning_rate", "clip_range", "entropy_coef", "explained_variance",
              "value_mean", "reward_mean", "episodes", "illegal", "reward_log_equity",
              "reward_drawdown", "reward_turnover", "reward_downside",
-             "reward_differential_sharpe"}  # fmt: skip
+             "reward_differential_sharpe", "r2", "explained_variance_ema", "r2_ema"}  # fmt: skip
     assert set(updates.columns) == named | {"update", "step"}
     assert (updates["reward_drawdown"] < 0.0).all()
     assert (updates["reward_turnover"] == 0.0).all()
@@ -110,7 +110,7 @@ def test_the_best_policy_is_the_one_that_scored_best(
 ) -> None:
     folder, _ = trained
     judge = environment(VALIDATION, KEYS, "backtest")
-    template = ActorCritic(jax.random.PRNGKey(0), judge.spec, NetworkConfig(hidden=(8,)))
+    template = make_network(jax.random.PRNGKey(0), judge.spec, agent_of(hidden=(8,)))
     starts, length = validate.episode_starts(judge.spec, judge.arrays, 4, 10, 0)
     summary = read_json(folder / "training.json")
     last = summary["evaluations"][-1]["score"]
@@ -173,7 +173,7 @@ def test_the_score_by_hand() -> None:
     always flat: nothing at all."""
     keys = {**NO_COSTS, "env.action.kind": "flat_long"}
     env = environment(split_of([100.0, 110.0, 99.0, 108.9]), keys, "backtest")
-    net = ActorCritic(jax.random.PRNGKey(0), env.spec, NetworkConfig(hidden=(4,)))
+    net = make_network(jax.random.PRNGKey(0), env.spec, agent_of(hidden=(4,)))
     starts = np.asarray([0, 1], np.int32)
     for action in (0, 1):
         bias = net.policy_head.bias.at[action].set(100.0)
@@ -207,13 +207,62 @@ def test_a_better_evaluation_starts_patience_anew() -> None:
     counts, bests = [], []
     for step, score in enumerate([1.0, 0.5, 0.5, 2.0, 2.0, 1.0], start=1):
         one = np.asarray([score])
-        result = validate.Score(one, one, one, one)  # type: ignore[arg-type]
-        kept = _judge(history, result, np.asarray(step), kept, step)  # type: ignore[arg-type]
+        result = validate.Score(*[one] * len(validate.Score._fields))
+        kept = _judge(history, result, np.asarray(step), kept, step, 1, 1.0)  # type: ignore[arg-type]
         counts.append(history.since_best)
         bests.append(int(kept))
     assert counts == [0, 1, 2, 0, 1, 2]
     assert bests == [1, 1, 1, 4, 4, 4]
     assert (history.best_score, history.best_step) == (2.0, 4)
+
+
+def test_a_judge_sees_every_evaluation_and_stops_the_training(tmp_path: Path) -> None:
+    rows: list[Any] = []
+
+    def judge(row: Any, network: Any) -> str | None:
+        assert hasattr(network, "policy_trunk")
+        rows.append(row)
+        return "not good enough" if row["step"] == 6 * PER_UPDATE else None
+
+    def nothing(*_: object) -> None:
+        pass
+
+    train(config(), TRAIN, VALIDATION, 42, tmp_path, nothing, judge=judge)
+    summary = read_json(tmp_path / "training.json")
+    assert (summary["stopped"], summary["updates"]) == ("pruned", 6)
+    assert summary["evaluations"] == rows
+    assert [row["step"] for row in rows] == [3 * PER_UPDATE, 6 * PER_UPDATE]
+    before = hashes(tmp_path)
+    train(config(), TRAIN, VALIDATION, 42, tmp_path, nothing, judge=judge)
+    assert len(rows) == 2  # its checkpoint knows that it was stopped
+    assert hashes(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_the_sortino_ratio_of_an_evaluation_is_that_of_its_bars(tmp_path: Path) -> None:
+    """One episode over the whole of a split, against the backtest's own figures."""
+    held_out = environment(VALIDATION, KEYS, "backtest")
+    network = make_network(jax.random.PRNGKey(1), held_out.spec, config().agent)
+    starts, length = validate.episode_starts(held_out.spec, held_out.arrays, 3, 20, 0)
+    found = validate.score(network, held_out.arrays, starts, spec=held_out.spec, length=length)
+    per_bar = [
+        validate.score(network, held_out.arrays, starts, spec=held_out.spec, length=n).log_return
+        for n in (length - 1, length)
+    ]
+    last = np.expm1(np.asarray(per_bar[1]) - np.asarray(per_bar[0]))
+    shorter = validate.score(
+        network, held_out.arrays, starts, spec=held_out.spec, length=length - 1
+    )
+    gained = np.asarray(found.simple_return) - np.asarray(shorter.simple_return)
+    lost = np.asarray(found.squared_downside) - np.asarray(shorter.squared_downside)
+    assert gained == pytest.approx(last, abs=1e-12)
+    assert lost == pytest.approx(np.minimum(last, 0.0) ** 2, abs=1e-12)
+
+
+def test_a_sortino_ratio_without_losses_is_0_or_undefined() -> None:
+    assert validate.sortino(0.02, 0.0004, 4, 100.0) == pytest.approx(5.0)
+    assert validate.sortino(0.0, 0.0, 4, 100.0) == 0.0
+    assert validate.sortino(0.02, 0.0, 4, 100.0) is None
 
 
 def test_a_number_that_is_not_finite_stops_the_training_by_name(tmp_path: Path) -> None:
@@ -264,7 +313,7 @@ def test_a_checkpoint_holds_the_whole_state(tmp_path: Path) -> None:
         run(tmp_path, config(), kill_at=4)
     arrays, metadata = read_arrays(tmp_path / CHECKPOINT)
     env = environment(TRAIN, KEYS)
-    net = ActorCritic(jax.random.PRNGKey(0), env.spec, config().agent.network)
+    net = make_network(jax.random.PRNGKey(0), env.spec, config().agent)
     state = ppo.init(env.spec, env.arrays, net, config().agent, jax.random.PRNGKey(0))
     assert len(arrays) == len(jax.tree.leaves(state)) + len(jax.tree.leaves(net))
     assert arrays["state.steps"] == 4 * PER_UPDATE

@@ -12,7 +12,7 @@ from audit_cases import chain_of, config_of
 from truefill.audit.case import Case
 from truefill.audit.checks import AUDITS
 from truefill.audit.registry import Tally
-from truefill.features import plugins
+from truefill.core import plugins
 from truefill.features.registry import CALCULATORS
 
 HEAD = """import numpy as np

@@ -41,6 +41,7 @@ class FakeResult:
     headline: str | None
     stages: dict[str, str]
     report_path: Path | None
+    behaviour: dict[str, Any] | None = None
 
 
 Install = Callable[[Callable[..., Any]], list[dict[str, Any]]]
@@ -111,6 +112,7 @@ def test_json_is_one_value_on_stdout_and_progress_goes_to_stderr(
         "headline": "It lost.",
         "stages": {"dataset": "skipped"},
         "report": None,
+        "behaviour": None,
     }
     assert "seed 42" in done.stderr
 

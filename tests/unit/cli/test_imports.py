@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-HEAVY = ("jax", "jaxlib", "numpy", "polars", "pyarrow", "plotly", "equinox", "optax", "gymnasium")
+HEAVY = ("jax", "jaxlib", "numpy", "polars", "pyarrow", "plotly", "equinox", "optax", "gymnasium",
+         "optuna", "sqlalchemy")  # fmt: skip
 HEAVY_FOR_HELP = (*HEAVY, "truefill.config.schema", "yaml", "rich.progress")
 
 
@@ -32,7 +33,9 @@ def test_importing_pulls_in_nothing_heavy(module: str) -> None:
     assert modules & {*HEAVY} == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["tune", "--help"], ["--version"]]
+)
 def test_help_pulls_in_nothing_heavy(arguments: list[str]) -> None:
     program = f"""
 import sys
@@ -58,7 +61,7 @@ try:
 except SystemExit:
     pass
 """)
-    for command in ("new", "check", "run", "report", "runs", "ledger", "list", "schema"):
+    for command in ("new", "check", "run", "tune", "report", "runs", "ledger", "list", "schema"):
         assert f"\n  {command} " in shown
     assert "Exit codes: 0" in shown
 
@@ -66,7 +69,7 @@ except SystemExit:
 def test_the_api_is_lazy_and_complete() -> None:
     program = """
 import truefill
-names = {"load_config", "run", "build_dataset", "make_env", "backtest", "load_bundle"}
+names = {"load_config", "run", "tune", "build_dataset", "make_env", "backtest", "load_bundle"}
 assert names <= set(dir(truefill))
 assert callable(truefill.load_config)
 try:

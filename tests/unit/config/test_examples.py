@@ -9,7 +9,7 @@ import pytest
 from truefill.config.load import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.yaml") if ".search." not in p.name)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from env_cases import NO_COSTS, config_of, environment, play, split_of
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import make_network
 from truefill.env.decoders import Decoder
 from truefill.env.setup import make_decoder
 from truefill.market.types import Orders
@@ -192,8 +192,8 @@ def test_the_network_has_a_head_for_every_value_of_the_action(params: dict[str, 
     size = decoder_of(params).action_size
     assert size is not None
     assert env.spec.action_size == size(3) != 3
-    network = ActorCritic(jax.random.PRNGKey(0), env.spec, config_of().agent.network)
+    network = make_network(jax.random.PRNGKey(0), env.spec, config_of().agent)
     out, value = network(jnp.zeros((env.spec.observation_size, 5), jnp.float32), None)
     assert out.shape == (size(3), 5)
     assert network.log_std.shape == (size(3),)
-    assert value.shape == (5,)
+    assert value.shape == (1, 5)

@@ -16,13 +16,13 @@ import yaml
 from data_cases import HOUR, START_S, config_of, context, parquet_bars, walk
 from truefill.config.load import load_config, portable
 from truefill.config.schema import Config
+from truefill.core import plugins
 from truefill.core.errors import ConfigError, DataError
+from truefill.core.plugins import load_plugins
 from truefill.data.dataset import load_lineage
 from truefill.data.sessions import session_of
-from truefill.features import plugins
 from truefill.features.build import build_dataset, specify_all
 from truefill.features.contract import FeatureSpec
-from truefill.features.plugins import load_plugins
 from truefill.features.registry import CALCULATORS
 from truefill.features.stream import FeatureStream, StreamedRows
 from truefill.pipeline.folder import input_hashes, run_identity
@@ -182,7 +182,7 @@ def test_a_broken_file_is_named_with_its_line(
 
 
 def test_what_is_not_there_or_registers_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="registers no calculator"):
+    with pytest.raises(ConfigError, match="registers nothing"):
         specify_all(config_with(tmp_path, plugin(tmp_path, "x = 1\n")))
     missing = config_with(tmp_path, tmp_path / "gone.py")
     with pytest.raises(ConfigError, match="cannot be read"):

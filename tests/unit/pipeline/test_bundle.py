@@ -15,7 +15,7 @@ import pytest
 
 from config_cases import base_tree, put
 from truefill.agents.bundle import FILES, INDEX, Bundle, load_bundle, save_bundle
-from truefill.agents.networks import ActorCritic
+from truefill.agents.networks import make_network
 from truefill.config.load import parse_config, portable
 from truefill.core.errors import ArtifactError, PolicyError
 from truefill.env.setup import spec_for
@@ -46,7 +46,7 @@ def saved(folder: Path, built: BuiltDataset, kind: str) -> Path:
     """A bundle of a fresh network whose last layer is loud, so that its actions differ."""
     config = parse_config(tree_of(kind))
     spec = spec_for(config, tuple(built.lineage["symbols"]), len(built.lineage["features"]))
-    network = ActorCritic(jax.random.PRNGKey(1), spec, config.agent.network)
+    network = make_network(jax.random.PRNGKey(1), spec, config.agent)
     arrays, rest = eqx.partition(network, eqx.is_array)
     loud = jax.tree.map(lambda leaf: leaf * 30.0 if leaf.ndim == 2 else leaf, arrays)
     save_bundle(folder, eqx.combine(loud, rest), portable(config), built.lineage, built.norm_stats)

@@ -41,7 +41,7 @@ def dataset_message(folder: Path, bars: Path | None = None) -> dict[str, Any]:
     return {
         "stage": "dataset", "key": "k", "run": "r", "device": "cpu",
         "folder": str(folder / "run"), "runs": str(folder),
-        "config": parse_config(tree).model_dump_json(), "arguments": {},
+        "config": parse_config(tree).model_dump_json(), "inputs": {}, "arguments": {},
     }  # fmt: skip
 
 
@@ -236,3 +236,18 @@ def test_a_worker_ignores_the_callers_numeric_settings(
     assert env["JAX_COMPILATION_CACHE_DIR"] == str(tmp_path)
     assert env["KEPT"] == "yes"
     assert "deterministic" in worker_environment("gpu", tmp_path)["XLA_FLAGS"]
+
+
+@pytest.mark.slow
+def test_a_job_that_takes_its_error_leaves_the_others_alone(tmp_path: Path) -> None:
+    lines: list[str] = []
+    results: list[Any] = []
+    errors_seen: list[WorkerError] = []
+    crash = {**dataset_message(tmp_path), "stage": "nope"}
+    with Pool(1, "cpu", lines.append) as pool:
+        bad = Job("bad", crash, lambda _: None, results.append, None, errors_seen.append)
+        pool.run([bad, job("good", dataset_message(tmp_path), results.append)])
+        assert len(pool._all) == 1  # the crashed one's process was put away
+    [error] = errors_seen
+    assert "unforeseen: KeyError: 'nope'" in error.what
+    assert len(results) == 1

@@ -16,6 +16,7 @@ from truefill.env.setup import make_decoder
 from truefill.pipeline.smoke import smoke_config
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
+EXAMPLES = [path for path in EXAMPLES if ".search." not in path.name]
 
 
 def config_with(**changes: Any) -> Config:

@@ -12,11 +12,11 @@ from truefill.audit.evidence import Timed, differ, refused
 from truefill.audit.mutations import FINITE, MUTATIONS, closes_s
 from truefill.audit.registry import Tally, audit, sweep
 from truefill.core.errors import TruefillError
+from truefill.core.plugins import run_again
 from truefill.data.inputs import Inputs
 from truefill.features.base import Context
 from truefill.features.blame import user_file
 from truefill.features.contract import FeatureSpec
-from truefill.features.plugins import run_again
 from truefill.features.registry import CALCULATORS
 
 AFTER = 60

@@ -16,10 +16,10 @@ from truefill.audit.case import Case
 from truefill.audit.evidence import Timed, first_moved, refused
 from truefill.audit.registry import Tally, audit
 from truefill.core.errors import TruefillError
+from truefill.core.plugins import run_again
 from truefill.features.base import Context
 from truefill.features.blame import blamed
 from truefill.features.contract import FeatureSpec
-from truefill.features.plugins import run_again
 from truefill.features.portions import running
 from truefill.features.registry import CALCULATORS
 

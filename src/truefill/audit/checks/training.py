@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 
 import numpy as np
 
+from truefill.agents.ensemble import Actor, Ensemble
 from truefill.audit.case import Case
 from truefill.audit.chain import Trained
 from truefill.audit.checks.dataset import variants
@@ -22,6 +23,7 @@ from truefill.audit.play import Probe
 from truefill.audit.registry import Tally, audit
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
+from truefill.env.setup import make_decoder
 from truefill.features.build import BuiltDataset
 
 SEEDS = (1, 2)
@@ -49,6 +51,7 @@ def short(config: Config) -> Config:
         checkpoint_every_steps=UPDATES * rollout,
         eval_episodes=2,
         patience=None,  # so that the final weights follow from train alone
+        warm_start=None,  # weights from elsewhere follow from no row of this run
     )
     tree["evaluation"]["min_positive_seeds"] = 1
     return parse_config(tree, where="audit")
@@ -127,6 +130,15 @@ def check_selection(case: Case, tally: Tally) -> None:
         tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
 
+def _judged(config: Config, trained: dict[int, Trained]) -> Actor:
+    """A seed's network, or the ensemble of all where the config has one."""
+    networks = tuple(one.network for one in trained.values())
+    if config.training.ensemble is None:
+        return networks[0]
+    decoder = make_decoder(config)
+    return Ensemble(networks, config.training.ensemble, decoder.low, decoder.high)
+
+
 @audit(
     "training/validation results",
     stage="validation",
@@ -134,8 +146,8 @@ def check_selection(case: Case, tally: Tally) -> None:
 )
 def check_validation(case: Case, tally: Tally) -> None:
     end = case.small_ends["validation"]
-    network = _trained(case, None, "")[SEEDS[0]].network
     config = short(case.small.config)
+    network = _judged(config, _trained(case, None, ""))
 
     def results(built: BuiltDataset) -> list[Timed]:
         policy = Probe(network, built.contract.sha256)
