@@ -4,9 +4,10 @@
                                                   [--cpu-time] [--json]
 
 The task is that of ``bench_market.py``: both sides, leverage, all stops, 22 observations.
-Feed-forward learners have two hidden layers of 64 that policy and critic share. Recurrent ones have 128 units and a hidden layer of 64 that policy and value share; 512 accounts
-x 64 bars, minibatch 2,048, four epochs. sb3-contrib's RecurrentPPO trains the same LSTM on the same
-accounts, at the setting that ``--tune-sb3`` found fastest.
+Feed-forward learners have two hidden layers of 64, recurrent ones 128 units and a hidden layer of
+64, which policy and critic share; 512 accounts x 64 bars, minibatch 2,048, four epochs. A critic of
+quantiles has 32. sb3-contrib's RecurrentPPO trains the same LSTM on the same accounts, at the
+setting that ``--tune-sb3`` found fastest.
 """
 
 from __future__ import annotations

@@ -140,20 +140,24 @@ def full_rules(every: bool = False) -> Any:
     return make_environment(config(**FULL_RULES), random_walk(), "train")
 
 
-def environment() -> dict[str, str]:
+def environment(device: str = "cpu") -> dict[str, str]:
     """The environment of a truefill worker; rivals find truefill in the source tree."""
     from truefill.pipeline.pool import compilation_cache, worker_environment
 
-    env = worker_environment("cpu", compilation_cache())
+    env = worker_environment(device, compilation_cache())
     return {**env, "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent / "src")}
 
 
 def start(
-    script: str, item: str, options: dict[str, Any], python: str = sys.executable
+    script: str,
+    item: str,
+    options: dict[str, Any],
+    python: str = sys.executable,
+    device: str = "cpu",
 ) -> subprocess.Popen[str]:
     """Start ``item`` of ``script`` in a child of its own."""
     command = [python, str(HERE / script), "--child", item, "--options", json.dumps(options)]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(device), stdout=subprocess.PIPE, text=True)
 
 
 def result(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -9,18 +9,22 @@ from typing import Any
 
 import jax
 import numpy as np
+import polars as pl
 import pytest
 
 from config_cases import base_tree, put
-from env_cases import config_of, random_split
+from env_cases import config_of, random_split, with_windows
 from learner_cases import BUDGETS, KINDS
 from learner_cases import SMALL as LEARNERS
-from truefill.agents.bundle import Bundle, load_bundle, save_bundle
-from truefill.agents.networks import best_action, make_network
+from truefill.agents.bundle import Bundle, load_bundle, most_likely, save_bundle
+from truefill.agents.networks import ActorCritic, best_action, make_network
 from truefill.agents.train import train
 from truefill.config.load import parse_config, portable
 from truefill.config.schema import Config
-from truefill.env.setup import spec_for
+from truefill.core.errors import SealedTestError
+from truefill.data.dataset import load_split, write_dataset
+from truefill.env.setup import make_environment, spec_for
+from truefill.evaluation.backtest import backtest
 from truefill.features.build import build_dataset
 
 FAST = ("ppo", "recurrent_ppo gru")
@@ -107,3 +111,69 @@ def test_a_bundle_acts_bar_by_bar_as_its_network(learner: str, tmp_path: Path) -
     one.reset()
     replayed = [one.act(row, contract_sha256=bundle.contract_sha256).item() for row in seen]
     assert replayed == acted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_same_seed_gives_the_same_bytes_and_no_test_row_is_in_reach(
+    learner: str, tmp_path: Path
+) -> None:
+    """Twice, from a dataset whose test table is first another one and then gone."""
+    tree = base_tree()
+    put(tree, "agent", agent(learner))
+    put(tree, "training", {"total_steps": 2 * UPDATE, "eval_every_steps": UPDATE,
+                           "eval_episodes": 2, "checkpoint_every_steps": UPDATE})  # fmt: skip
+    parsed = parse_config(tree)
+    folder = tmp_path / "dataset"
+    built = build_dataset(parsed)
+    write_dataset(built, folder)
+
+    def policy(name: str, seed: int = 1) -> str:
+        splits = [load_split(folder, split) for split in ("train", "validation")]
+        train(parsed, *splits, seed, tmp_path / name, lambda *_: None)
+        return hashlib.sha256((tmp_path / name / "final.safetensors").read_bytes()).hexdigest()
+
+    table = folder / "test.parquet"
+    first = policy("first")
+    shuffled = pl.read_parquet(table).sample(fraction=1.0, shuffle=True, seed=1)
+    shuffled.write_parquet(table)
+    assert policy("shuffled") == first
+    table.unlink()
+    assert policy("gone") == first != policy("other", seed=2)
+    with pytest.raises(SealedTestError):
+        load_split(folder, "test")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_what_a_learner_does_stays_within_the_limits(learner: str) -> None:
+    """Loud weights that want everything: half the equity a symbol at most, three bars at least, and
+    nothing inside the windows."""
+    window = [{"start": "06:00", "end": "08:00"}]
+    keys = {"market.allow_short": True, "market.max_weight": 0.5, "market.min_hold_bars": 3,
+            "market.no_trade_band": 0.02, "market.no_trade": window,
+            "env.action.kind": "target_weight", "agent": agent(learner)}  # fmt: skip
+    parsed = config_of(keys)
+    split = with_windows(random_split(4, bars=200, symbols=1, masked=0.0), parsed)
+    env = make_environment(parsed, split, "backtest")
+    network = make_network(jax.random.PRNGKey(1), env.spec, parsed.agent)
+    loud = jax.tree.map(lambda leaf: leaf * 30.0 if leaf.ndim == 2 else leaf, network)
+    [trace] = backtest(Loud(loud), env, split, "any")
+    held = np.abs(trace.weights[:, 0])
+    traded = trace.turnover > 0.0
+    assert traded.sum() > 20 and held.max() > 0.4
+    assert held[traded].max() <= 0.5 + 0.1  # at the open; the close of the same bar may lie off
+    assert trace.trades["bars_held"].min() >= 3
+    hours = (trace.timestamps_s // 3_600) % 24
+    assert not traded[(hours >= 6) & (hours < 8)].any()
+
+
+class Loud:
+    """A network as a policy."""
+
+    decide = staticmethod(most_likely)
+    contract_sha256 = "any"
+
+    def __init__(self, network: ActorCritic) -> None:
+        self.parameters = network
+        self.initial = network.initial

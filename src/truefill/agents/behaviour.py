@@ -160,8 +160,8 @@ def diagnose(
     """Name, figures, driving reward term and a sentence, JSON-able.
 
     Args:
-        updates: rows of the training log up to this policy; none where nothing was trained (an
-            ensemble, or a policy that a training began with).
+        updates: rows of the training log; none where nothing was trained (an ensemble, or the
+            policy that a training began with).
         terms: reward terms of the environment.
     """
     bars = seen.bars

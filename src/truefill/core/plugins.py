@@ -148,7 +148,8 @@ def blamed(entry: Entry[Any], where: str) -> Iterator[None]:
     except ConfigError as error:
         if error.where:
             raise
-        place = f"{where}: {path.name} line {line_of(error, path)}"
+        line = line_of(error, path)
+        place = f"{where}: {path.name}" + (f" line {line}" if line else "")
         raise ConfigError(error.what, where=place, do=error.do) from error
     except TruefillError:
         raise

@@ -6,7 +6,8 @@ it is scored through the same market, bars and costs as the agent (docs/networks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from truefill.core.errors import ConfigError, did_you_mean
+from truefill.core.errors import ConfigError, PolicyError, did_you_mean
 from truefill.core.fingerprint import fingerprint
 from truefill.core.plugins import blamed, sha256_of
 from truefill.core.registry import Params, Registry
@@ -22,7 +23,9 @@ from truefill.env.episodes import EnvSpec
 from truefill.features.contract import FeatureSpec
 from truefill.market.types import Array
 
-_BATCH = 3
+NO_ACTION = "an action "
+"""How what is said of an action begins that does not exist."""
+_BATCH = 13
 """Accounts in the trial that tells whether a policy can be played."""
 
 
@@ -215,6 +218,23 @@ def make_policy(name: str, params: Mapping[str, Any], given: Given, where: str) 
     return UserPolicy(name, played, fingerprint(told))
 
 
+@contextmanager
+def played_as(name: str) -> Iterator[None]:
+    """Within it, an action that does not exist is a ``PolicyError`` that names the policy; from a
+    compiled program it comes as an error of JAX's."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        told = next((x for x in str(error).splitlines() if NO_ACTION in x), None)
+        if told is None:
+            raise
+        raise PolicyError(
+            f"{name} gave {told[told.index(NO_ACTION) :]}",
+            where="evaluation.policies",
+            do="give what the decoder takes (docs/actions.md)",
+        ) from error
+
+
 def _try(played: Played, spec: EnvSpec, name: str, where: str) -> None:
     """Refuse what cannot be played, from a trial without values."""
     odd = [x for x in jax.tree.leaves(played) if not eqx.is_array_like(x)]
@@ -254,9 +274,9 @@ def _checked(spec: EnvSpec, action: Array) -> Array:
     if discrete:
         action = action.astype(jnp.int32)
         wrong = (action < 0) | (action >= spec.decoder.num_actions)
-        what = f"an action outside 0..{spec.decoder.num_actions - 1}"
+        what = f"{NO_ACTION}outside 0..{spec.decoder.num_actions - 1}"
     else:
         action = action.astype(jnp.float32)
-        wrong, what = ~jnp.isfinite(action), "an action that is not finite"
+        wrong, what = ~jnp.isfinite(action), f"{NO_ACTION}that is not finite"
     played: Array = eqx.error_if(action, wrong, what)
     return played

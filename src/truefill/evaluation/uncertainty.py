@@ -283,8 +283,7 @@ def seed_spread(scores: Sequence[float]) -> SeedSpread:
 
 def interquartile_mean(values: Sequence[float]) -> float:
     """Mean of the middle half of the values, those at its borders counted in part: of 3 it is
-    (a / 4 + b + c / 4) / 1.5, of 4 the mean of the middle two (Agarwal et al. 2021 drop whole
-    values only, and would take the plain mean of 3).
+    (a / 4 + b + c / 4) / 1.5 (Agarwal et al. 2021 drop whole values only: of 3, none).
 
     >>> interquartile_mean([9.0, 1.0, 2.0])
     3.0
@@ -295,7 +294,5 @@ def interquartile_mean(values: Sequence[float]) -> float:
     if not values:
         raise DataError("seeds", "needs at least one value")
     ordered, quarter = sorted(values), len(values) / 4.0
-    weights = [
-        max(min(i + 1.0, 3.0 * quarter) - max(float(i), quarter), 0.0) for i in range(len(ordered))
-    ]
-    return math.fsum(w * v for w, v in zip(weights, ordered, strict=True)) / (2.0 * quarter)
+    shares = (max(min(i + 1, 3 * quarter) - max(i, quarter), 0.0) for i in range(len(ordered)))
+    return math.fsum(w * v for w, v in zip(shares, ordered, strict=True)) / (2 * quarter)

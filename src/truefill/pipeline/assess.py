@@ -22,7 +22,7 @@ from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_
 from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
 from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
-from truefill.evaluation.policies import Given, UserPolicy, make_policy
+from truefill.evaluation.policies import Given, UserPolicy, make_policy, played_as
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -66,7 +66,9 @@ def assess(
         traces[ENSEMBLE] = backtest(ensemble, env, split, contract_sha256)[0]
     agent = traces[me]
     own = _own_policies(config, env, judged)
-    traces.update({n: backtest(p, env, split, contract_sha256)[0] for n, p in own.items()})
+    for name, policy in own.items():
+        with played_as(name):
+            traces[name] = backtest(policy, env, split, contract_sha256)[0]
     together = _together(config, env, split)
     traces.update(_baselines(config, together, split, agent))
     draws, traces[RANDOM] = _random(config, together, split, agent)
@@ -222,6 +224,8 @@ def _evidence_rule(config: Config) -> EvidenceRule:
 
 def _own_policies(config: Config, env: Environment, agent: Bundle) -> dict[str, UserPolicy]:
     """Those of ``evaluation.policies``, by strategy, made for the agent's contract."""
+    if not config.evaluation.policies:
+        return {}
     given = Given.of(env.spec, agent.contract, agent.norm_stats)
     return {
         own.name: make_policy(own.policy, own.params, given, f"evaluation.policies.{i}")

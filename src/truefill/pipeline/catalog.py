@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -11,10 +11,13 @@ from pydantic.fields import FieldInfo
 
 from truefill.config.schema import (
     AgentConfig,
+    CriticConfig,
+    CvarConfig,
     FeatureConfig,
     GatesConfig,
     MemoryConfig,
     NetworkConfig,
+    PopArtConfig,
     PPOConfig,
     SmaCrossConfig,
     SyntheticConfig,
@@ -118,15 +121,23 @@ def _state_features() -> list[Item]:
 
 def _agents() -> list[Item]:
     both = parameters(PPOConfig) + parameters(NetworkConfig)
+    memory = _under("memory.", parameters(MemoryConfig))
+    critic = tuple(p for p in parameters(CriticConfig) if p.name not in ("cvar", "popart"))
+    critic += _under("cvar.", parameters(CvarConfig)) + _under("popart.", parameters(PopArtConfig))
+    critic = _under("critic.", critic)
     known = {
-        "ppo": Item("ppo", _first_line(PPOConfig.__doc__), both),
-        "recurrent_ppo": Item(
-            "recurrent_ppo",
-            "The same with a recurrent layer, which remembers bars gone by.",
-            both + tuple(replace(p, name=f"memory.{p.name}") for p in parameters(MemoryConfig)),
+        "ppo": (_first_line(PPOConfig.__doc__), both),
+        "recurrent_ppo": (
+            "The same with a recurrent layer, which remembers bars gone by.", both + memory
         ),
-    }
-    return [known[name] for name in _choices(AgentConfig, "kind")]
+        "quantile_ppo": (
+            "PPO whose critic knows the distribution of returns; the worst can weigh more.",
+            both + critic,
+        ),
+        "recurrent_quantile_ppo": ("Both: memory, and a critic of quantiles.",
+                                   both + memory + critic),
+    }  # fmt: skip
+    return [Item(name, *known[name]) for name in _choices(AgentConfig, "kind")]
 
 
 def _encoders() -> list[Item]:

@@ -24,6 +24,8 @@ _GATES = {"gru": (3, 3), "lstm": (4, 4), "min_gru": (2, 0)}
 _STEPWISE = 2.0
 """Products bar by bar are small, and take about twice the time of large ones."""
 
+QUANTILE_S = 1.7e-8
+"""A quantile's part of the loss, s a sample at 4 epochs."""
 COMPILE_S = 12.0
 DATASET_S = 2.0
 CELLS_PER_S = 2.0e6
@@ -96,14 +98,19 @@ def samples_per_s(config: Config) -> float:
     market_s = 1 / small_rate - mac_s * macs[0]
     passes = (1 + 3 * config.agent.ppo.epochs) / (1 + 3 * _RATE_EPOCHS)
     own = multiply_adds(config) * mac_s * passes
-    return 1.0 / (own + market_s * env_spec(config).num_symbols)
+    market_s *= env_spec(config).num_symbols
+    if config.agent.quantiles > 1:
+        own += config.agent.quantiles * QUANTILE_S * passes
+    if config.agent.popart is not None:
+        market_s *= 1 + config.agent.popart.holdout_envs / config.agent.ppo.num_envs
+    return 1.0 / (own + market_s)
 
 
 def multiply_adds(config: Config) -> int:
     """Multiply-adds of one forward pass of policy and value."""
     agent, spec = config.agent, env_spec(config)
     trunks = 1 if agent.network.shared_trunk else 2
-    outputs = spec.action_size * max(spec.decoder.num_actions, 1) + 1
+    outputs = spec.action_size * max(spec.decoder.num_actions, 1) + agent.quantiles
     encoding, inputs = encoder_adds(spec, agent.network)
     remembering = 0
     if agent.recurrent:

@@ -86,7 +86,7 @@ def build(work: Work) -> list[str]:
 
 def train(work: Work, seed: int) -> list[str]:
     """train/seed-N: one training, and its best policy as a bundle."""
-    began = check_warm_start(work)
+    began = check_warm_start(work, tell=seed == work.config.training.seeds[0])
     folder = work.folder / "train" / f"seed-{seed}"
     _keep_only_own_checkpoint(folder, work.key)
     train_split = load_split(work.dataset, "train")
@@ -113,15 +113,16 @@ def train(work: Work, seed: int) -> list[str]:
     return sorted(path.relative_to(work.folder).as_posix() for path in found)
 
 
-def check_warm_start(work: Work) -> Facts | None:
-    """The bundle that training begins with; refused where it has seen what shall judge it."""
+def check_warm_start(work: Work, *, tell: bool = True) -> Facts | None:
+    """The bundle that training begins with; refused where it has seen what shall judge it. With
+    ``tell`` a line says which features it knew otherwise normalized."""
     path = work.config.training.warm_start
     if path is None:
         return None
     began = read_files(path).facts
     require_unseen(began, work.config, load_lineage(work.dataset))
     others = other_statistics(began, read_json(work.dataset / "norm_stats.json"))
-    if others:
+    if others and tell:
         work.line(f"warm start: the bundle knew other normalizer statistics of {', '.join(others)}")
     return began
 

@@ -159,9 +159,10 @@ class Course:
     def _propose(self, store: Store, first: int, numbers: range) -> None:
         """Write the proposals of a generation that are not there yet."""
         known = store.trials()
+        plan = self.plan
         for number in numbers[max(len(known) - first, 0) :]:
-            sampler, seed = self.plan.search.sampler, self.plan.seed
-            store.add(propose(known[:first], self.plan.space.free, sampler, seed, number))
+            name, seed = plan.search.sampler, plan.seed
+            store.add(propose(known[:first], plan.space.free, name, seed, number))
 
     def _try(self, pool: Pool, store: Store, first: int, numbers: range) -> None:
         """Run what is not told of a generation, and tell it in order."""
@@ -272,9 +273,8 @@ class Course:
 
     def _say_plan(self) -> None:
         plan = self.plan
-        self.tell.line(
-            f"study {self.folder.name}: {plan.search.trials} trials x {len(plan.seeds)} seeds"
-        )
+        size = f"{plan.search.trials} trials x {len(plan.seeds)} seeds"
+        self.tell.line(f"study {self.folder.name}: {size}")
         self.tell.line("searched: " + ", ".join(plan.space.free))
         if plan.space.fixed:
             fixed = ", ".join(f"{key} = {value}" for key, value in plan.space.fixed.items())

@@ -61,7 +61,7 @@ def write_result(plan: Plan, folder: Path, store: Store, manifest: Manifest) -> 
 def best_yaml(plan: Plan, folder: Path, best: dict[str, Any]) -> str:
     """What the config sets, with the winner's values."""
     tree = plan.config.model_dump(mode="json", exclude_unset=True)
-    tree = paths_from(folder, put(tree, best["values"]))
+    tree = paths_from(folder.resolve(), put(tree, best["values"]))
     parse_config(tree, where=BEST)
     return dump_tree(tree)
 

@@ -42,7 +42,8 @@ def ensemble_facts(run: Run) -> list[tuple[str, str]]:
     if ensemble is None:
         return []
     agreement = ensemble["agreement"]
-    each = [f"seed {s} {percent(share)}" for s, share in agreement["with_ensemble"].items()]
+    shares = agreement["with_ensemble"]
+    each = [f"seed {s} {percent(shares[s])}" for s in sorted(shares, key=int)]
     return [
         ("Ensemble", f"{ensemble['rule']} of {len(ensemble['members'])} seeds"),
         ("All members order the same", f"{percent(agreement['unanimous'])} of decisions"),
@@ -87,4 +88,4 @@ def _driver(drive: Mapping[str, Any] | None) -> str:
         return "no term gained"
     ends = drive["terms"][drive["term"]]
     name = drive["term"].replace("_", " ")
-    return f"{name}, {ends['first']:+.3g} to {ends['last']:+.3g} a bar"
+    return f"{name}, {ends['first']:+.3g} to {ends['last']:+.3g}"

@@ -8,7 +8,8 @@ so it depends on nothing else, and trial 11 is the same for one worker or ten, k
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -88,6 +90,7 @@ def _sampler(name: str, seed: int, number: int) -> BaseSampler:
 class Store:
     """The study in its storage (SQLite or PostgreSQL, Optuna's own tables)."""
 
+    url: str
     storage: RDBStorage
     study_id: int
 
@@ -101,31 +104,33 @@ class Store:
             TruefillError: the storage cannot be used.
         """
         storage = _storage(url)
-        known = {study.study_name: study._study_id for study in storage.get_all_studies()}
-        if fresh and name in known:
-            storage.delete_study(known.pop(name))
-        if name not in known:
-            known[name] = storage.create_new_study([StudyDirection.MAXIMIZE], name)
-            storage.set_study_user_attr(known[name], OWNER, owner)
-        attributes = storage.get_study_user_attrs(known[name])
+        with _usable(url):
+            known = {study.study_name: study._study_id for study in storage.get_all_studies()}
+            if fresh and name in known:
+                storage.delete_study(known.pop(name))
+            if name not in known:
+                known[name] = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+            attributes = storage.get_study_user_attrs(known[name])
+            if OWNER not in attributes:
+                storage.set_study_user_attr(known[name], OWNER, owner)
         if attributes.get(OWNER, owner) != owner:
             raise UsageError(
                 f"the storage holds another study called {name}",
                 where=shown(url),
                 do="use another --storage, or --fresh to delete it",
             )
-        if OWNER not in attributes:  # killed between the two writes above
-            storage.set_study_user_attr(known[name], OWNER, owner)
-        return cls(storage, known[name])
+        return cls(url, storage, known[name])
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial, by number."""
-        found = self.storage.get_all_trials(self.study_id)
+        with _usable(self.url):
+            found = self.storage.get_all_trials(self.study_id)
         return sorted(found, key=lambda trial: trial.number)
 
     def add(self, trial: FrozenTrial) -> None:
         """Write a proposal, in one transaction."""
-        self.storage.create_new_trial(self.study_id, template_trial=trial)
+        with _usable(self.url):
+            self.storage.create_new_trial(self.study_id, template_trial=trial)
 
     def tell(
         self,
@@ -137,12 +142,13 @@ class Store:
     ) -> None:
         """Book what became of a running trial; its state comes last, so that a study killed on the
         way tells it again."""
-        for step, seen in sorted(intermediate.items()):
-            self.storage.set_trial_intermediate_value(trial._trial_id, step, seen)
-        for key, attribute in attributes.items():
-            self.storage.set_trial_user_attr(trial._trial_id, key, attribute)
         values = None if value is None else [value]
-        self.storage.set_trial_state_values(trial._trial_id, state, values)
+        with _usable(self.url):
+            for step, seen in sorted(intermediate.items()):
+                self.storage.set_trial_intermediate_value(trial._trial_id, step, seen)
+            for key, attribute in attributes.items():
+                self.storage.set_trial_user_attr(trial._trial_id, key, attribute)
+            self.storage.set_trial_state_values(trial._trial_id, state, values)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -158,9 +164,28 @@ def shown(url: str) -> str:
         return "--storage"
 
 
+@contextmanager
+def _usable(url: str) -> Iterator[None]:
+    """Say in words that the storage cannot be used (any more)."""
+    try:
+        yield
+    except ArgumentError:  # not even an address
+        raise
+    except (SQLAlchemyError, StorageInternalError) as error:
+        server = not url.startswith("sqlite")
+        raise TruefillError(
+            f"the storage cannot be used: {type(error.__cause__ or error).__name__}",
+            where=shown(url),
+            do="is the server there, and may this user make tables? The same call then goes on"
+            if server
+            else "make room, or restore the file; without it the same trials are proposed again",
+        ) from error
+
+
 def _storage(url: str) -> RDBStorage:
     try:
-        return RDBStorage(url)
+        with _usable(url):
+            return RDBStorage(url)
     except ImportError as error:
         raise UsageError(
             "the driver of this storage is not installed",
@@ -171,11 +196,6 @@ def _storage(url: str) -> RDBStorage:
         raise UsageError(
             "not the URL of a storage", where=shown(url),
             do="e.g. --storage postgresql://user@host/database",
-        ) from error  # fmt: skip
-    except SQLAlchemyError as error:
-        raise TruefillError(
-            f"the storage cannot be used: {type(error).__name__}", where=shown(url),
-            do="is the server there, and may this user make tables in that database?",
         ) from error  # fmt: skip
 
 

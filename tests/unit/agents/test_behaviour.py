@@ -206,7 +206,10 @@ def test_a_policy_that_mostly_holds_is_judged_by_its_entries() -> None:
     assert (seen["name"], seen["commonest_order"][0]["order"]) == ("trades", "hold")
     assert seen["commonest_order"][0]["share"] > 0.95
     assert found(script([[0]], 4), keys)["name"] == "never_trades"
-    assert found(script([[1] + [0] * 200], 4), keys)["entries_per_episode"] == pytest.approx(1 / 3)
+    once = found(script([[1] + [0] * 200], 4), keys)  # in one episode of three
+    assert once["entries_per_episode"] == pytest.approx(1 / 3)
+    assert once["commonest_order"][0]["share"] > 0.99
+    assert once["name"] == "trades"
 
 
 # ---- members of an ensemble

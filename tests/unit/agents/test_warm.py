@@ -43,7 +43,8 @@ KEYS: dict[str, Any] = {
 TRAIN, VALIDATION = random_split(2, masked=0.0), random_split(3, masked=0.0)
 SYMBOLS = ("S0", "S1")
 CONTRACT = {
-    "features": [{"name": name, "normalizer": "none"} for name in ("f0", "f1", "f2")],
+    "features": [{"name": "f0", "normalizer": "zscore"}, {"name": "f1", "normalizer": "none"},
+                 {"name": "f2", "normalizer": "none"}],
     "contract_sha256": "c" * 64, "symbols": list(SYMBOLS), "session": None, "interval_s": 3600.0,
 }  # fmt: skip
 STATS = {"f0": {"mean": 0.0, "std": 1.0}}
@@ -68,8 +69,12 @@ class KilledError(Exception):
     """Raised in the progress callback, which is where a kill can be timed."""
 
 
-def run(folder: Path, config: Config, kill_at: int | None = None) -> dict[str, str]:
+def run(
+    folder: Path, config: Config, kill_at: int | None = None, seen: list[int] | None = None
+) -> dict[str, str]:
     def progress(steps: int, score: float | None, row: object) -> None:
+        if seen is not None:
+            seen.append(steps // PER_UPDATE)
         if kill_at is not None and steps >= kill_at * PER_UPDATE:
             raise KilledError
 
@@ -117,7 +122,9 @@ def test_killed_and_resumed_ends_in_the_same_bytes(bundle: Path, tmp_path: Path)
         folder = tmp_path / str(kill_at)
         with pytest.raises(KilledError):
             run(folder, warm(bundle), kill_at)
-        assert run(folder, warm(bundle)) == whole
+        seen: list[int] = []
+        assert run(folder, warm(bundle), seen=seen) == whole
+        assert seen[0] == kill_at // 2 * 2 + 1  # the checkpoint goes before the bundle
     assert run(tmp_path / "cold", config())["final.safetensors"] != whole["final.safetensors"]
 
 
@@ -221,7 +228,7 @@ def test_other_symbols_and_features_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the bundle trades S0, S1, this run S0"):
         require_unseen(early, own(), {**LINEAGE, "symbols": ["S0"]})
     features = deepcopy(CONTRACT["features"])
-    features[1]["normalizer"] = "zscore"
+    features[1]["normalizer"] = "minmax"
     other = {**LINEAGE, "contract_sha256": "d" * 64, "features": features}
     with pytest.raises(ConfigError, match=r"feature 1 \(f1\) differs in normalizer"):
         require_unseen(early, own(), other)
@@ -284,4 +291,5 @@ def test_what_a_bundle_began_with_counts_too(tmp_path: Path) -> None:
 def test_other_normalizer_statistics_are_told(tmp_path: Path) -> None:
     early = facts(tmp_path, EARLY)
     assert other_statistics(early, STATS) == []
-    assert other_statistics(early, {"f0": {"mean": 0.0, "std": 2.0}, "f2": {}}) == ["f0", "f2"]
+    other = {"f0": {"mean": 0.0, "std": 2.0}, "f1": {"mean": 9.0, "std": 2.0}}
+    assert other_statistics(early, other) == ["f0"]  # f1 is not fitted

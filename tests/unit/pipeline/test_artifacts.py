@@ -117,12 +117,12 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 ALL = set(CODE)
-AFTER_TRAINING = {"select", "validate", "test", "verdict", "audit"}
+AFTER_TRAINING = {"select", "validate", "test", "verdict", "tune", "audit"}
 DECIDES = {
     "core/fingerprint.py": ALL,
     "config/schema.py": ALL,
     "data/read.py": ALL,
-    "features/trend.py": {"dataset", "audit"},
+    "features/trend.py": {"dataset", "tune", "audit"},
     "market/rules.py": ALL - {"dataset"},
     "env/rewards.py": ALL - {"dataset"},
     "agents/ppo.py": ALL - {"dataset"},
@@ -131,6 +131,7 @@ DECIDES = {
     "evaluation/metrics.py": AFTER_TRAINING,
     "pipeline/assess.py": AFTER_TRAINING,
     "pipeline/ledger.py": AFTER_TRAINING,
+    "pipeline/select.py": AFTER_TRAINING,
     "report/page.py": {"verdict", "audit"},
     "cli/app.py": {"audit"},
 }

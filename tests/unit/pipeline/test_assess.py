@@ -196,6 +196,26 @@ def test_the_gates_are_the_chosen_seeds(assessed: tuple[Path, Any]) -> None:
     assert gates["min_closed_trades"]["value"] == mine.closed_trades
 
 
+def test_an_ensemble_is_judged_where_there_is_one(tmp_path: Path) -> None:
+    """Gates, comparisons and stress are about it; seeds stay what they are."""
+    bundles: Any = {1: BySignal(jnp.float32(0.4)), 2: BySignal(jnp.float32(1.5))}
+    together: Any = BySignal(jnp.float32(0.8))
+    config = config_of({**KEYS, "market.stop_loss": 0.01})
+    rows = {"validation": BARS}
+    found = assess(config, two_symbols(), bundles, 1, CONTRACT, rows, tmp_path, ensemble=together)
+    mine = found.metrics["ensemble"].net_return.value
+    assert found.seed_returns.keys() == {1, 2}
+    assert mine not in found.seed_returns.values()
+    facts = json.loads((tmp_path / "metrics.json").read_text())
+    gates = {gate["name"]: gate for gate in json.loads((tmp_path / "gates.json").read_text())}
+    assert gates["min_return"]["value"] == facts["slippage_grid"]["0.0"] == mine
+    assert set(facts["paired"]) == set(BASELINES)
+    bars = pl.read_parquet(tmp_path / "equity.parquet").filter(pl.col("strategy") == "ensemble")
+    log_return = np.log(bars["equity"][-1] / bars["equity"][0]) / (len(bars) - 1)
+    assert facts["paired"]["flat"]["difference"] == pytest.approx(log_return)
+    assert facts["strategies"]["ensemble"]["closed_trades"] > 20
+
+
 def test_stress_costs_what_it_should(assessed: tuple[Path, Any]) -> None:
     folder, found = assessed
     facts = json.loads((folder / "metrics.json").read_text())

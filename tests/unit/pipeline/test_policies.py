@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+import truefill
 from config_cases import base_tree, put
 from small_run import hashes
 from truefill.agents.bundle import load_bundle
@@ -137,6 +138,8 @@ def test_the_ensemble_is_the_judged_policy(vote: RunResult) -> None:
             g["name"]: g for g in json.loads((folder / "backtest/gates.json").read_text())[split]
         }
         assert gates and names.isdisjoint(facts["paired"])
+    again = truefill.backtest(bundle, folder / "dataset")
+    assert again.net_return == pytest.approx(metrics["validation"]["ensemble"]["net_return"])
     verdict = json.loads((folder / "verdict.json").read_text())
     assert verdict["looks"] == 4
     assert verdict["behaviour"].startswith("The ensemble ")
@@ -169,7 +172,7 @@ def test_what_every_policy_does_is_told(vote: RunResult) -> None:
         assert f"seed {seed} {text}" in lines
     page = unescape((vote.folder / "report.html").read_text()).replace("\u00a0", " ")
     for text in ("What each policy does", "Ensemble, vote", "All members order the same",
-                 "Entries an episode", vote.behaviour["text"]):  # fmt: skip
+                 "entries an episode", vote.behaviour["text"]):  # fmt: skip
         assert text in page, text
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from optuna.storages import RDBStorage
 
 from small_run import TREE
 from truefill.config.load import load_config, parse_config
@@ -25,8 +26,10 @@ from truefill.pipeline.pool import Job
 from truefill.pipeline.tune import TuneResult, make_plan, tune
 from truefill.pipeline.tune_events import TuneEvent
 
+TRIALS = 14
+"""The sampler draws the first ten blindly; from the next generation on it learns."""
 SEARCH = {
-    "trials": 8, "seeds": 2, "generation": 3, "folds": 2,
+    "trials": TRIALS, "seeds": 2, "generation": 3, "folds": 2,
     "prune": {"startup_trials": 1, "percentile": 50},
     "space": {
         "agent.ppo.gae_lambda": {"low": 0.5, "high": 1.0},
@@ -35,6 +38,10 @@ SEARCH = {
     },
 }  # fmt: skip
 DIES, NEVER_FINITE = 3, 4
+PLAIN = {
+    name: getattr(RDBStorage, name)
+    for name in ("set_trial_state_values", "set_trial_user_attr", "create_new_trial")
+}
 
 
 class KilledError(BaseException):
@@ -142,7 +149,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> TuneResult:
 
 def test_what_becomes_of_trials_is_in_the_table(reference: TuneResult) -> None:
     rows = table(reference)
-    assert [row["trial"] for row in rows] == list(range(8))
+    assert [row["trial"] for row in rows] == list(range(TRIALS))
     assert rows[DIES]["state"] == "failed"
     assert rows[DIES]["reason"] == tune_course.DIED  # no seconds: they are not the same twice
     assert (rows[NEVER_FINITE]["state"], rows[NEVER_FINITE]["reason"]) == (
@@ -181,8 +188,8 @@ def test_any_order_and_any_kill_give_the_same_study(
 ) -> None:
     FakePool.order = random.Random(seed)
     generator = random.Random(seed)
-    for _ in range(20):
-        FakePool.kill_after = generator.randrange(1, 4)
+    for _ in range(30):
+        FakePool.kill_after = generator.randrange(1, 5)
         with suppress(KilledError):
             result = study(tmp_path, workers=2)
             break
@@ -196,17 +203,16 @@ def test_a_study_killed_while_it_tells_ends_the_same(
     reference: TuneResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two results, and in the middle of one."""
-    from optuna.storages import RDBStorage
+    for name, at in (("set_trial_state_values", 3), ("set_trial_user_attr", 8),
+                     ("create_new_trial", 1)):  # fmt: skip
 
-    for name, times in (("set_trial_state_values", 2), ("set_trial_user_attr", 5),
-                        ("create_new_trial", 1)):  # fmt: skip
-        left, plain = [times], getattr(RDBStorage, name)
-
-        def dying(*given: Any, left: Any = left, plain: Any = plain, **named: Any) -> Any:
-            left[0] -= 1
-            if left[0] < 0:
+        def dying(
+            self: Any, key: int, *given: Any, _at: int = at, _name: str = name, **more: Any
+        ) -> Any:
+            """``key``: the trial's, of which SQLite counts from 1; of a new one its study's."""
+            if (self.get_n_trials(key) == 13) if _name == "create_new_trial" else (key == _at):
                 raise KilledError
-            return plain(*given, **named)
+            return PLAIN[_name](self, key, *given, **more)
 
         with monkeypatch.context() as patch, pytest.raises(KilledError):
             patch.setattr(RDBStorage, name, dying)
@@ -224,10 +230,10 @@ def test_finished_trials_are_not_tried_again_and_more_can_be_asked_for(
     assert files(study(tmp_path, trials=5)) == files(short)
     assert FakePool.asked == []
     longer = study(tmp_path)
-    assert FakePool.asked == [5, 6, 7]
+    assert FakePool.asked == list(range(5, TRIALS))
     assert (longer.folder, files(longer)) != (reference.folder, None)
     assert files(longer) == files(reference)
-    assert len(table(study(tmp_path, trials=2))) == 8  # a study does not shrink
+    assert len(table(study(tmp_path, trials=2))) == TRIALS  # a study does not shrink
 
 
 @pytest.mark.slow
@@ -257,17 +263,17 @@ def test_another_space_seed_or_config_is_another_study(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_evaluation_is_a_look_once(reference: TuneResult, tmp_path: Path) -> None:
-    assert reference.facts["looks"] == {"study": 8, "on_validation": 8}
+    assert reference.facts["looks"] == {"study": TRIALS, "on_validation": TRIALS}
     other = Look("another run", 1, None, None)
     Ledger(tmp_path / LEDGER).book_looks("run", "validation", "v", [other])
     study(tmp_path)
     study(tmp_path)
     result = study(tmp_path, fresh=True)
-    assert result.facts["looks"] == {"study": 8, "on_validation": 9}
+    assert result.facts["looks"] == {"study": TRIALS, "on_validation": TRIALS + 1}
 
 
 def test_a_drawn_config_that_is_refused_is_a_pruned_trial(tmp_path: Path) -> None:
-    search = {**SEARCH, "space": {"agent.ppo.num_steps": {"choices": [32, 7]}}}
+    search = {**SEARCH, "trials": 6, "space": {"agent.ppo.num_steps": {"choices": [32, 7]}}}
     tree = deepcopy(TREE)
     del tree["agent"]["ppo"]["num_steps"]
     result = tune(parse_config(tree), runs=tmp_path, space=parse_search(search))
@@ -295,11 +301,11 @@ def test_who_watches_sees_every_trial_end_once(tmp_path: Path) -> None:
     ended = [
         e.trial for e in seen if e.kind == "trial" and e.state in ("complete", "pruned", "failed")
     ]
-    assert sorted(ended) == list(range(8))
+    assert sorted(ended) == list(range(TRIALS))
     running = next(event for event in seen if event.state == "running")
     assert (running.done, running.total, running.seed) == (10, 2 * 40_960, 1)
     last = seen[-1]
-    assert (last.finished, last.trials) == (8, 8)
+    assert (last.finished, last.trials) == (TRIALS, TRIALS)
     assert last.best is not None
     lines = [event.text for event in seen if event.kind == "line"]
     assert "fixed by the config: agent.ppo.gamma = 0.9" in lines

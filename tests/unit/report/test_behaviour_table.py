@@ -47,7 +47,7 @@ def test_a_row_a_seed(opened_run: Path) -> None:
         ("Seed 1337", "trades", False),
     ]
     assert [row["judged"] for row in rows] == [True, False, False, False, False]
-    assert rows[0]["driven_by"] == "turnover, -5 to -0.25 a bar"
+    assert rows[0]["driven_by"] == "turnover, -5 to -0.25"
     assert rows[2]["driven_by"] == "no term gained"
     assert rows[0]["order"] == "B: long 1"
     assert rows[0]["cells"] == ["50.00 %", "25.00 %", "1.50", "0.0123", "0.20 %"]

@@ -118,15 +118,17 @@ def test_without_pruning_everything_is_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_resumed_watch_judges_as_if_it_had_never_stopped(tmp_path: Path) -> None:
-    """Killed after step 20, its last checkpoint before step 20: that evaluation comes again."""
-    scores = iter([1.0, 2.0, 2.0, 3.0])
-    facts: dict[str, Any] = {"end": 99, "every": 15, "regime_score": lambda network: next(scores)}
+    """Killed after step 20, its last checkpoint before step 16: two evaluations come again."""
+    facts: dict[str, Any] = {"end": 99, "every": 15, "regime_score": lambda network: 0.5}
     prune = PruneConfig(startup_trials=9, regimes=RegimesConfig())
     first = watch(tmp_path / "s.json", prune=prune, **facts)
     for step in (10, 16, 20):
         first(row(step, step / 10), NETWORK)
+    assert first.seen["regimes"] == {16: 0.5}
     again = watch(tmp_path / "s.json", prune=prune, **facts)
+    again(row(16, 1.6), NETWORK)
+    assert again.seen == {"sortino": {10: 1.0, 16: 1.6}, "regimes": {16: 0.5}}
     for step in (20, 30):
         again(row(step, step / 10), NETWORK)
     assert again.seen["sortino"] == {10: 1.0, 16: 1.6, 20: 2.0, 30: 3.0}
-    assert again.seen["regimes"] == {16: 1.0, 30: 2.0}
+    assert again.seen["regimes"] == {16: 0.5, 30: 0.5}

@@ -119,6 +119,15 @@ def test_a_storage_that_cannot_be_used_says_so(url: str, kind: Any, what: str) -
         Store.open(url, "tune-x", "owner", fresh=False)
 
 
+def test_a_storage_that_is_lost_on_the_way_says_so(store: Store, tmp_path: Path) -> None:
+    store.close()
+    (tmp_path / "study.sqlite").write_bytes(b"no database any more" * 99)
+    with pytest.raises(TruefillError, match="the storage cannot be used: ") as caught:
+        store.add(propose([], SPACE, "random", 0, 0))
+    assert "study.sqlite" in caught.value.where
+    assert "restore the file" in caught.value.do
+
+
 def test_a_missing_driver_names_the_extra_and_hides_the_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

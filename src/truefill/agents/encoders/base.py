@@ -22,7 +22,7 @@ from truefill.market.types import Array
 
 WHERE = "agent.network.encoder"
 NONE = "none"
-_BATCH = 3
+_BATCH = 13
 """Accounts in the trial that tells what an encoder gives."""
 
 
@@ -113,7 +113,7 @@ def units_of(encoder: Encoder, inputs: Inputs) -> int:
         raise ConfigError(
             f"{kind} holds {told}, and only float32 arrays can be learned",
             where=WHERE,
-            do="mark what is no weight as eqx.field(static=True)",
+            do="mark what is no weight as eqx.field(static=True), and give arrays dtype float32",
         )
     with blamed(entry, WHERE):
         out = jax.eval_shape(_apply, encoder, *_trial(inputs))
@@ -123,7 +123,7 @@ def units_of(encoder: Encoder, inputs: Inputs) -> int:
         raise ConfigError(
             f"{kind} gave {told} for {_BATCH} accounts",
             where=WHERE,
-            do=f"return float32 [units, {_BATCH}]",
+            do=f"return float32 [units, {_BATCH}]; arrays made without a dtype are float64",
         )
     return int(out.shape[0])
 

@@ -9,6 +9,7 @@ from truefill.audit.checks import dataset as dataset
 from truefill.audit.checks import side_files as side_files
 from truefill.audit.checks import training as training
 from truefill.audit.checks import market as market
+from truefill.audit.checks import own_policies as own_policies
 
 # isort: on
 from truefill.audit.registry import AUDITS as AUDITS

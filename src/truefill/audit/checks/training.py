@@ -31,6 +31,7 @@ SAME_ROWS = ("random", "reversed", "frozen")
 """Mutations that leave every row in its place."""
 UPDATES = 4
 PPO = {"num_envs": 32, "num_steps": 16, "minibatch": 256, "block": 32, "epochs": 2}
+POPART = {"warmup_updates": 1, "min_samples": 1, "holdout_envs": 32, "ev_floor": None}
 HIDDEN = 8
 EPISODE_BARS = 48
 
@@ -41,8 +42,10 @@ def short(config: Config) -> Config:
     rollout = PPO["num_envs"] * PPO["num_steps"]
     tree["agent"]["ppo"].update(PPO)
     tree["agent"]["network"]["hidden"] = [HIDDEN for _ in tree["agent"]["network"]["hidden"]]
-    if config.agent.kind == "recurrent_ppo":
+    if config.agent.recurrent:
         tree["agent"]["memory"].update(units=HIDDEN, sequence=None)
+    if config.agent.popart is not None:  # so that the unit is taken over within these updates
+        tree["agent"]["critic"]["popart"].update(POPART)
     tree["env"]["episode_bars"] = min(EPISODE_BARS, config.env.episode_bars)
     tree["training"].update(
         seeds=list(SEEDS),
