@@ -22,7 +22,8 @@ from truefill.agents.minibatch import Minibatch, again, cut
 from truefill.agents.networks import ActorCritic, Carry
 from truefill.agents.popart import PopArtState
 from truefill.agents.rollout import Guess, Rollout, advantages, collect, drawn_returns
-from truefill.agents.value_metrics import Fit, fit, fit_by_group
+from truefill.agents.update_log import PopArtLog, RiskLog, UpdateLog, critic_log
+from truefill.agents.value_metrics import fit
 from truefill.config.schema import AgentConfig
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
@@ -46,54 +47,6 @@ class TrainState(NamedTuple):
     popart: PopArtState | None
     dual: Array | None
     """Weight that the tail got on top of the config's, where CVaR counts."""
-
-
-class CriticLog(NamedTuple):
-    """How well the values before the epochs foretold the lambda returns."""
-
-    fit: Fit
-    weighted: Fit | None
-    """Without the rows that the critic does not learn from; None: there are none."""
-    by_symbol: Fit | None
-    """[symbols]; None where an account trades all symbols."""
-
-
-class PopArtLog(NamedTuple):
-    """The critic's unit during the epochs, and the held-out bars before and after them."""
-
-    unit_mean: Array
-    unit_std: Array
-    unit_live: Array
-    held_out_before: Array
-    held_out_after: Array
-
-
-class RiskLog(NamedTuple):
-    """The tail, in units of the reward."""
-
-    cvar_expected: Array
-    """Mean over states of the critic's conditional value at risk."""
-    cvar_reward: Array
-    """Of the rewards of single bars, as collected."""
-    cvar_weight: Array
-
-
-class UpdateLog(NamedTuple):
-    """One update's row of the training log."""
-
-    losses: Losses
-    epochs: Array
-    learning_rate: Array
-    clip_range: Array
-    entropy_coef: Array
-    critic: CriticLog
-    value_mean: Array
-    reward_mean: Array
-    terms: Array
-    episodes: Array
-    illegal: Array
-    popart: PopArtLog | None
-    risk: RiskLog | None
 
 
 def optimizer(max_grad_norm: Array | float) -> optax.GradientTransformation:
@@ -174,7 +127,7 @@ def _update(
         learning_rate=hyper.learning_rate,
         clip_range=hyper.clip,
         entropy_coef=hyper.entropy,
-        critic=_critic_log(rollout, returns, arrays),
+        critic=critic_log(rollout, returns, arrays),
         value_mean=jnp.mean(rollout.guess.value),
         reward_mean=jnp.mean(rollout.reward),
         terms=stats.terms,
@@ -284,17 +237,6 @@ def _hyper(
         tail_weight=tail_weight,
         cap=numbers.cap,
     ), log
-
-
-def _critic_log(rollout: Rollout, returns: Array, arrays: EnvArrays) -> CriticLog:
-    value = rollout.guess.value
-    by_symbol = None
-    if rollout.symbol is not None and arrays.pool is not None:
-        by_symbol = fit_by_group(value, returns, rollout.symbol, arrays.pool.first.shape[0])
-    masked = rollout.tradable
-    return CriticLog(
-        fit(value, returns), None if masked is None else fit(value, returns, masked), by_symbol
-    )
 
 
 def _learn(

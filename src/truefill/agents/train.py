@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import polars as pl
 from truefill.agents import behaviour, ppo, validate
 from truefill.agents.checkpoint import flatten, save_tree, unflatten
 from truefill.agents.networks import ActorCritic, make_network
+from truefill.agents.update_log import Row, UpdateLog, log_row
 from truefill.agents.warm import WarmStart, warm_start
 from truefill.config.schema import Config
 from truefill.core.errors import NonFiniteError
@@ -30,9 +31,6 @@ from truefill.data.split import SplitArrays
 from truefill.env.setup import Environment, make_environment
 
 CHECKPOINT = "checkpoints/last.safetensors"
-EMA_DECAY = 0.9
-"""Of the critic's scores, an update."""
-Row = dict[str, float | None]
 Judge = Callable[[Row, ActorCritic], str | None]
 """Called with each row of evaluations.parquet and the network it is of: why to stop, or None."""
 Progress = Callable[[int, float | None, Row], None]
@@ -105,7 +103,7 @@ def train(
             total_steps=settings.total_steps,
         )
         steps = int(state.steps)
-        row = _row(log, env.spec.reward_terms, train_split.symbols, steps, history.updates)
+        row = log_row(log, env.spec.reward_terms, train_split.symbols, steps, history.updates)
         history.updates.append(row)
         _check_finite(log, state, steps, seed)
         if _crossed(steps, per_update, settings.eval_every_steps) or steps >= settings.total_steps:
@@ -202,61 +200,12 @@ def _judge(
     return best
 
 
-def _row(
-    log: ppo.UpdateLog,
-    terms: tuple[str, ...],
-    symbols: tuple[str, ...],
-    steps: int,
-    before: Sequence[Row],
-) -> Row:
-    """One line of updates.parquet; undefined figures are null."""
-    values = {name: float(value) for name, value in log.losses._asdict().items()}
-    for name in ("epochs", "learning_rate", "clip_range", "entropy_coef", "value_mean",
-                 "reward_mean", "episodes", "illegal"):  # fmt: skip
-        values[name] = float(getattr(log, name))
-    rewards = dict(zip(terms, np.asarray(log.terms).tolist(), strict=True))
-    for name in ("log_equity", "drawdown", "turnover", "downside", "differential_sharpe"):
-        values[f"reward_{name}"] = rewards.get(name, 0.0)
-    values.update(_fits(log.critic, symbols))
-    for part in (log.popart, log.risk):
-        if part is not None:
-            values.update({name: float(value) for name, value in part._asdict().items()})
-    defined = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    last = before[-1] if before else {}
-    averages = {
-        f"{name}_ema": _moving(last.get(f"{name}_ema"), defined[name])
-        for name in _fits(log.critic, symbols)
-    }
-    return {"update": len(before) + 1, "step": steps, **defined, **averages}
-
-
-def _fits(log: ppo.CriticLog, symbols: tuple[str, ...]) -> dict[str, float]:
-    """How well the critic foretold the returns: over all rows, over those it learns from, by
-    symbol."""
-    found: dict[str, float] = {}
-    for score, values in log.fit._asdict().items():
-        found[score] = float(values)
-        if log.weighted is not None:
-            found[f"{score}_weighted"] = float(getattr(log.weighted, score))
-        if log.by_symbol is not None:
-            own = np.asarray(getattr(log.by_symbol, score)).tolist()
-            found |= {f"{score}/{name}": x for name, x in zip(symbols, own, strict=True)}
-    return found
-
-
-def _moving(before: float | None, now: float | None) -> float | None:
-    """The moving average after one more value; undefined ones leave it as it was."""
-    if now is None or before is None:
-        return before if now is None else now
-    return EMA_DECAY * before + (1.0 - EMA_DECAY) * now
-
-
 @jax.jit
 def _finite_flags(state: ppo.TrainState) -> list[jax.Array]:
     return [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(state.network)]
 
 
-def _check_finite(log: ppo.UpdateLog, state: ppo.TrainState, steps: int, seed: int) -> None:
+def _check_finite(log: UpdateLog, state: ppo.TrainState, steps: int, seed: int) -> None:
     """Stop at the first NaN or infinity, by name."""
     bad = [f"loss {name}" for name, value in log.losses._asdict().items() if not np.isfinite(value)]
     bad += [] if np.isfinite(log.reward_mean) else ["reward"]

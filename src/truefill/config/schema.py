@@ -119,7 +119,9 @@ class Config(Section):
     )
     data: DataConfig
     plugins: tuple[FilePath, ...] = Field(
-        (), description="Python files of your own that register calculators (docs/add-a-calculator)"
+        (),
+        description="Python files of your own that register calculators, encoders or policies "
+        "(docs/add-a-calculator, docs/networks)",
     )
     features: tuple[FeatureConfig, ...] = Field(
         min_length=1, description="market features, in order"

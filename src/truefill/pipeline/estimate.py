@@ -73,7 +73,7 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
     rate = samples_per_s(config)
     train_s = ceil(seeds / workers) * (config.training.total_steps / rate * 1.1 + COMPILE_S)
     dataset_s = DATASET_S + total_rows * len(config.features) / CELLS_PER_S
-    curves = seeds + 5 + config.evaluation.random_draws
+    curves = seeds + 5 + len(config.evaluation.policies) + config.evaluation.random_draws
     backtest_rows = rows["validation"] + rows["test"]
     backtest_s = BACKTEST_S + backtest_rows * curves / BACKTEST_BARS_PER_S
     return Estimate(

@@ -19,8 +19,8 @@ from truefill.agents.checkpoint import load_tree
 from truefill.agents.ensemble import NAME as ENSEMBLE
 from truefill.agents.ensemble import SEED as ENSEMBLE_SEED
 from truefill.agents.networks import make_network
-from truefill.agents.train import Row
 from truefill.agents.train import train as train_agent
+from truefill.agents.update_log import Row
 from truefill.agents.warm import ancestors, other_statistics, require_unseen
 from truefill.config import load as config_load
 from truefill.config.schema import Config

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from truefill.agents.train import Row
+from truefill.agents.update_log import Row
 from truefill.config.schema import Config
 from truefill.core.errors import ConfigError
 

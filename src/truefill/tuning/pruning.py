@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truefill.agents.networks import ActorCritic
-from truefill.agents.train import Row
+from truefill.agents.update_log import Row
 from truefill.config.search import PruneConfig
 from truefill.core.files import read_json, write_json
 

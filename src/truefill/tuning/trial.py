@@ -19,7 +19,8 @@ import jax
 from truefill.agents.bundle import load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
 from truefill.agents.networks import ActorCritic, make_network
-from truefill.agents.train import CHECKPOINT, Row, train
+from truefill.agents.train import CHECKPOINT, train
+from truefill.agents.update_log import Row
 from truefill.config.load import portable
 from truefill.config.schema import Config
 from truefill.config.search import SearchConfig
