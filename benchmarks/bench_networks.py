@@ -31,9 +31,6 @@ ENCODERS: dict[str, dict[str, Any]] = {
                    "pooling": "last"},
     },
     "attention": {"kind": "attention", "params": {"width": 32, "heads": 2, "layers": 1}},
-    "attention, two layers": {
-        "kind": "attention", "params": {"width": 32, "heads": 2, "layers": 2}
-    },
 }  # fmt: skip
 
 

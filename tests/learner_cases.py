@@ -9,6 +9,7 @@ from truefill.config.schema import AgentConfig
 KINDS = get_args(AgentConfig.model_fields["kind"].annotation)
 CELLS = ("gru", "lstm", "min_gru")
 QUANTILES = {"quantiles": 8, "cvar": {"weight": 0.1}, "popart": {"holdout_envs": 8}}
+CNN = {"kind": "cnn", "params": {"channels": [4], "kernel": 2}}
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"kind": "ppo"},
     **{
@@ -19,6 +20,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "recurrent_quantile_ppo": {
         "kind": "recurrent_quantile_ppo", "memory": {"units": 6}, "critic": QUANTILES
     },
+    "ppo cnn": {"kind": "ppo", "network": {"encoder": CNN}},
+    "quantile_ppo attention": {
+        "kind": "quantile_ppo", "critic": QUANTILES,
+        "network": {"encoder": {"kind": "attention", "params": {"width": 4}}, "layer_norm": True},
+    },
+    "recurrent_ppo cnn": {
+        "kind": "recurrent_ppo", "memory": {"units": 6},
+        "network": {"encoder": CNN, "shared_trunk": False, "initialization": "orthogonal"},
+    },
 }  # fmt: skip
 """A few units each, for tests of bytes and actions."""
 
@@ -27,6 +37,8 @@ def real(name: str) -> dict[str, Any]:
     """The same learner at a size that learns: memories of 32 units, critics as configured by
     default."""
     agent: dict[str, Any] = {"kind": SMALL[name]["kind"]}
+    if "network" in SMALL[name]:
+        agent["network"] = SMALL[name]["network"]
     if "memory" in SMALL[name]:
         agent["memory"] = {**SMALL[name]["memory"], "units": 32, "sequence": 16}
     return agent
@@ -39,5 +51,13 @@ BUDGETS = {
     "recurrent_ppo min_gru": 800_000,
     "quantile_ppo": 800_000,
     "recurrent_quantile_ppo": 800_000,
+    "ppo cnn": 400_000,
+    "quantile_ppo attention": 400_000,
+    "recurrent_ppo cnn": 400_000,
 }
 """Environment steps in which each earns 80 % of what the planted rule can earn."""
+
+
+def window(name: str) -> int:
+    """Bars of an observation: several for those that encode a window."""
+    return 4 if "encoder" in SMALL[name].get("network", {}) else 1

@@ -7,6 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ import pytest
 
 from config_cases import base_tree, put
 from env_cases import config_of, random_split, with_windows
-from learner_cases import BUDGETS, KINDS
+from learner_cases import BUDGETS, KINDS, window
 from learner_cases import SMALL as LEARNERS
 from truefill.agents.bundle import Bundle, load_bundle, most_likely, save_bundle
 from truefill.agents.networks import ActorCritic, best_action, make_network
@@ -39,14 +40,15 @@ def test_every_learner_is_here() -> None:
 
 
 def agent(learner: str) -> dict[str, Any]:
-    return {**LEARNERS[learner], "network": {"hidden": [8]}, "ppo": PPO}
+    network = {"hidden": [8], **LEARNERS[learner].get("network", {})}
+    return {**LEARNERS[learner], "network": network, "ppo": PPO}
 
 
 def config(learner: str) -> Config:
     return config_of(
         {
             "market.allow_short": True, "env.episode_bars": 10, "agent": agent(learner),
-            "env.action.kind": "short_flat_long",
+            "env.action.kind": "short_flat_long", "env.window_bars": window(learner),
             "training": {"total_steps": 6 * UPDATE, "eval_every_steps": 3 * UPDATE,
                          "eval_episodes": 4, "checkpoint_every_steps": 2 * UPDATE},
         }
@@ -82,6 +84,7 @@ def bundle_of(learner: str, folder: Path) -> Bundle:
     tree = base_tree()
     put(tree, "agent", agent(learner))
     put(tree, "env.action.kind", "flat_long")
+    put(tree, "env.window_bars", window(learner))
     parsed = parse_config(tree)
     built = build_dataset(parsed)
     spec = spec_for(parsed, tuple(built.lineage["symbols"]), len(built.lineage["features"]))
@@ -121,6 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_and_no_test_row_is_in_reach(
     """Twice, from a dataset whose test table is first another one and then gone."""
     tree = base_tree()
     put(tree, "agent", agent(learner))
+    put(tree, "env.window_bars", window(learner))
     put(tree, "training", {"total_steps": 2 * UPDATE, "eval_every_steps": UPDATE,
                            "eval_episodes": 2, "checkpoint_every_steps": UPDATE})  # fmt: skip
     parsed = parse_config(tree)
@@ -149,15 +153,16 @@ def test_the_same_seed_gives_the_same_bytes_and_no_test_row_is_in_reach(
 def test_what_a_learner_does_stays_within_the_limits(learner: str) -> None:
     """Loud weights that want everything: half the equity a symbol at most, three bars at least, and
     nothing inside the windows."""
-    window = [{"start": "06:00", "end": "08:00"}]
+    closed = [{"start": "06:00", "end": "08:00"}]
     keys = {"market.allow_short": True, "market.max_weight": 0.5, "market.min_hold_bars": 3,
-            "market.no_trade_band": 0.02, "market.no_trade": window,
-            "env.action.kind": "target_weight", "agent": agent(learner)}  # fmt: skip
+            "market.no_trade_band": 0.02, "market.no_trade": closed,
+            "env.action.kind": "target_weight", "env.window_bars": window(learner),
+            "agent": agent(learner)}  # fmt: skip
     parsed = config_of(keys)
     split = with_windows(random_split(4, bars=200, symbols=1, masked=0.0), parsed)
     env = make_environment(parsed, split, "backtest")
     network = make_network(jax.random.PRNGKey(1), env.spec, parsed.agent)
-    loud = jax.tree.map(lambda leaf: leaf * 30.0 if leaf.ndim == 2 else leaf, network)
+    loud = eqx.tree_at(lambda n: n.policy_head.weight, network, 1e3 * network.policy_head.weight)
     [trace] = backtest(Loud(loud), env, split, "any")
     held = np.abs(trace.weights[:, 0])
     traded = trace.turnover > 0.0

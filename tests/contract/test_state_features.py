@@ -41,7 +41,7 @@ def columns(spec: EnvSpec, values: np.ndarray) -> dict[str, np.ndarray]:
     at = spec.window * spec.num_features
     found = {}
     for name in spec.state_features:
-        width = spec._width(name)
+        width = spec.width(name)
         found[name] = values[:, at : at + width]
         at += width
     assert at == values.shape[1] == spec.observation_size

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from env_cases import agent_of, config_of, environment, random_split, split_of
-from learner_cases import BUDGETS, real
+from learner_cases import BUDGETS, real, window
 from truefill.agents import ppo
 from truefill.agents.bundle import Bundle, load_bundle, save_bundle
 from truefill.agents.checkpoint import load_tree
@@ -64,7 +64,8 @@ def market_config(kind: str, *, free: bool = False, learner: str = "ppo") -> Con
                 {"name": "r", "calculator": "log_return", "params": {"periods": 1}},
             ],
             "market": {"allow_short": True, **(FREE if free else COSTS)},
-            "env": {"episode_bars": 500, "action": {"kind": "short_flat_long"}},
+            "env": {"episode_bars": 500, "action": {"kind": "short_flat_long"},
+                    "window_bars": window(learner)},
             "agent": agent,
             "training": {"total_steps": steps, "eval_every_steps": 200_000,
                          "checkpoint_every_steps": steps, "patience": None},
@@ -196,16 +197,16 @@ def test_the_critic_of_a_constant_reward_learns_one_over_one_minus_gamma(bootstr
     @partial(jax.jit, static_argnums=0)
     def fit(spec: Any, arrays: Any, network: Any, moments: Any, state: Any, key: Any) -> Any:
         state, _, last, rows, _ = collect(spec, arrays, network, state, (), key, 16)
-        final = rows.final_value if bootstraps else jnp.zeros_like(rows.final_value)
-        rows = rows._replace(reward=jnp.ones_like(rows.reward), final_value=final)
-        target = advantages(rows, last, GAMMA, 0.95) + rows.value
+        final = rows.final if bootstraps else jax.tree.map(jnp.zeros_like, rows.final)
+        rows = rows._replace(reward=jnp.ones_like(rows.reward), final=final)
+        target = advantages(rows, last, GAMMA, 0.95) + rows.guess.value
         values = jnp.moveaxis(rows.observation.values, 1, 0).reshape(spec.observation_size, -1)
 
         def loss(net: ActorCritic) -> Any:
             return jnp.mean(jnp.square(net.critic((), values)[0] - target.reshape(-1)))
 
         change, moments = optimizer.update(jax.grad(loss)(network), moments)
-        return jax.tree.map(jnp.add, network, change), moments, state, rows.value
+        return jax.tree.map(jnp.add, network, change), moments, state, rows.guess.value
 
     for key in jax.random.split(jax.random.PRNGKey(1), 800):
         network, moments, state, value = fit(env.spec, env.arrays, network, moments, state, key)

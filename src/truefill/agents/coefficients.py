@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from truefill.config.schema import AgentConfig, Schedule
@@ -50,6 +51,11 @@ SCHEDULES = ("learning_rate", "entropy", "clip")
 @lru_cache(maxsize=16)
 def split(config: AgentConfig, total_steps: int) -> tuple[AgentConfig, Coefficients]:
     """The config with every such number at a fixed value, and the numbers."""
+    with jax.ensure_compile_time_eval():  # also inside a traced function, they are kept
+        return _split(config, total_steps)
+
+
+def _split(config: AgentConfig, total_steps: int) -> tuple[AgentConfig, Coefficients]:
     ppo, critic = config.ppo, config.critic
     cvar = critic.cvar
     blank = {name: _blank(getattr(ppo, name)) for name in SCHEDULES}

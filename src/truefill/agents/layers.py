@@ -138,9 +138,8 @@ def weights(kind: str, key: Array, size_in: int, size_out: int, gain: float) -> 
 
 def orthogonal(key: Array, size_in: int, size_out: int) -> Array:
     """Uniformly drawn [in, out] with orthonormal columns, or rows where there are fewer (Saxe et
-    al. 2014): Gram-Schmidt of a normal matrix, each column twice, which leaves float32 rounding
-    ("twice is enough", Giraud et al. 2005) and, unlike LAPACK, gives the same bits on every CPU
-    that multiplies alike."""
+    al. 2014): Gram-Schmidt of a normal matrix, each row twice, which leaves float32 rounding
+    ("twice is enough", Giraud et al. 2005). It needs no LAPACK."""
     long, short = max(size_in, size_out), min(size_in, size_out)
     drawn = jax.random.normal(key, (short, long), jnp.float32)
     basis = _gram_schmidt(drawn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from truefill.agents import critic
@@ -24,6 +25,10 @@ class Losses(NamedTuple):
     approx_kl: Array
     clip_fraction: Array
     grad_norm: Array
+
+
+OF_POLICY = ("policy_loss", "entropy", "approx_kl", "clip_fraction")
+"""Losses that are means over the rows that act."""
 
 
 class Hyper(NamedTuple):
@@ -77,6 +82,15 @@ def mean(x: Array, weight: Array | None) -> Array:
     if weight is None:
         return jnp.mean(x)
     return jnp.sum(weight * x) / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def average(losses: Losses, acting: Array | None) -> Losses:
+    """Means over minibatches [M]; the policy's figures count by the rows that acted in each, or one
+    without any would pull them to 0."""
+    means: Losses = jax.tree.map(jnp.mean, losses)
+    if acting is None:
+        return means
+    return means._replace(**{name: mean(getattr(losses, name), acting) for name in OF_POLICY})
 
 
 def _spread(x: Array, weight: Array | None) -> tuple[Array, Array]:

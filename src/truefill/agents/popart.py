@@ -59,7 +59,7 @@ def watch(
     safe = jnp.maximum(count, 1.0)
     mean = jnp.sum(rows * returns) / safe
     square = jnp.sum(rows * jnp.square(returns)) / safe
-    old = jnp.where(state.updates == 0, 0.0, config.decay).astype(jnp.float32)
+    old = jnp.where(state.samples == 0, 0.0, config.decay).astype(jnp.float32)
     old = jnp.where(count > 0.0, old, 1.0)
     return state._replace(
         mean=old * state.mean + (1.0 - old) * mean,

@@ -8,7 +8,7 @@ and in what the critic is taught; the update is the same for all.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,7 +17,7 @@ import optax
 
 from truefill.agents import critic, popart, risk
 from truefill.agents.coefficients import Coefficients, scheduled, split
-from truefill.agents.loss import Hyper, Losses, loss
+from truefill.agents.loss import Hyper, Losses, average, loss
 from truefill.agents.minibatch import Minibatch, again, cut
 from truefill.agents.networks import ActorCritic, Carry
 from truefill.agents.popart import PopArtState
@@ -221,9 +221,10 @@ def _hyper(
     tail_weight, log = jnp.float32(0.0), None
     if config.cvar is not None and state.dual is not None and rollout.tail is not None:
         tail_weight = risk.weight(numbers, state.dual, updates)
-        found = risk.empirical_cvar(rollout.reward, numbers.alpha)
+        found = risk.empirical_cvar(rollout.reward[:, : ppo.num_envs], numbers.alpha)
         log = RiskLog(jnp.mean(rollout.tail[1]), found, tail_weight)
-    spread = jnp.std(batch.target) if network.num_values > 1 else jnp.float32(1.0)
+    several = network.num_values > 1
+    spread = jnp.std(batch.target[:, : ppo.num_envs]) if several else jnp.float32(1.0)
     unit = jnp.float32(1.0) if network.unit is None else network.unit.std
     return Hyper(
         learning_rate=scheduled(ppo.learning_rate, numbers.learning_rate, progress),
@@ -256,9 +257,10 @@ def _learn(
     orders = orders.reshape(config.epochs, -1, config.minibatch // size)
     Learning = tuple[ActorCritic, optax.OptState]
 
-    def one_minibatch(carry: Learning, index: Array) -> tuple[Learning, Losses]:
+    def one_minibatch(carry: Learning, index: Array) -> tuple[Learning, Any]:
         rows = jax.tree.map(lambda x: join(x[index]), units)
-        return _descend(*carry, rows, hyper, agent)
+        carry, losses = _descend(*carry, rows, hyper, agent)
+        return carry, (losses, None if rows.acts is None else jnp.sum(rows.acts))
 
     def one_epoch(
         carry: tuple[ActorCritic, optax.OptState, Array], order: Array
@@ -266,8 +268,8 @@ def _learn(
         network, moments, stop = carry
 
         def run(pair: Learning):  # type: ignore[no-untyped-def]
-            pair, losses = jax.lax.scan(one_minibatch, pair, order)
-            return pair, jax.tree.map(jnp.mean, losses)
+            pair, found = jax.lax.scan(one_minibatch, pair, order)
+            return pair, average(*found)
 
         def skip(pair: Learning):  # type: ignore[no-untyped-def]
             return pair, Losses(*(jnp.float32(0.0) for _ in Losses._fields))

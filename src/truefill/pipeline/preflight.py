@@ -132,8 +132,10 @@ def _registered(config: Config) -> Iterator[Check]:
         return f"decoder {config.env.action.kind}, {len(names)} state features"
 
     yield _attempt("features", calculators)
-    yield _attempt("environment", environment)
-    yield _attempt("network", network)
+    shapes = _attempt("environment", environment)
+    yield shapes
+    if shapes.passed:
+        yield _attempt("network", network)
     yield _attempt("policies", policies)
 
 

@@ -71,3 +71,9 @@ def test_every_number_of_the_config_is_one_or_the_other() -> None:
 def test_the_budget_is_a_number() -> None:
     assert split(agent(), 100)[0] == split(agent(), 200)[0]
     assert split(agent(), 200)[1].total_steps == 200.0
+
+
+def test_numbers_that_are_first_asked_for_inside_a_traced_function_serve_outside_it() -> None:
+    config = agent("ppo.gamma", 0.625)
+    inside = jax.jit(lambda x: x * split(config, 77)[1].gamma)(2.0)
+    assert float(inside) == 2.0 * float(split(config, 77)[1].gamma) == 1.25

@@ -132,3 +132,18 @@ def test_idle_bars_teach_the_policy_nothing(kind: str) -> None:
 
     assert moved(mask=True) == 0.0
     assert moved(mask=False) > 0.0
+
+
+@pytest.mark.slow
+def test_minibatches_without_a_bar_that_acts_do_not_thin_the_policys_figures() -> None:
+    """One bar in 24 decides: most minibatches of 16 rows hold none. The policy begins uniform."""
+    keys = {"market.decision_interval_bars": 24, "market.no_trade_band": 0.05}
+    env = environment(random_split(2, bars=40, masked=0.0), keys)
+    agent = AgentConfig(
+        network={"hidden": [4]}, ppo={**PPO, "num_envs": 16, "minibatch": 16, "learning_rate": 0.0}
+    )
+    network = make_network(jax.random.PRNGKey(0), env.spec, agent)
+    state = ppo.init(env.spec, env.arrays, network, agent, jax.random.PRNGKey(1))
+    _, log = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=128)
+    wanted = network.num_heads * np.log(network.num_actions)
+    assert float(log.losses.entropy) == pytest.approx(wanted, rel=1e-3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from env_cases import environment, random_split
-from truefill.agents import popart
+from truefill.agents import popart, ppo
 from truefill.agents.networks import make_network
 from truefill.agents.popart import PopArtState, Unit
 from truefill.config.schema import AgentConfig, PopArtConfig
@@ -113,5 +113,37 @@ def test_returns_of_bars_that_teach_nothing_are_not_watched() -> None:
     returns, weight = jnp.asarray([1.0, 3.0, 900.0]), jnp.asarray([1.0, 1.0, 0.0])
     state = popart.watch(popart.init(), returns, weight, settings)
     assert (float(state.mean), float(state.square), int(state.samples)) == (2.0, 5.0, 2)
+    nothing = popart.watch(popart.init(), returns, jnp.zeros(3), settings)
+    late = popart.watch(nothing, returns, weight, settings)
+    assert (float(late.mean), float(late.square)) == (2.0, 5.0)  # nothing is averaged with nothing
     same = popart.watch(state, returns, jnp.zeros(3), settings)
     assert (float(same.mean), float(same.square), int(same.samples)) == (2.0, 5.0, 2)
+
+
+@pytest.mark.slow
+def test_held_out_accounts_teach_nothing() -> None:
+    """On other bars they change neither a weight nor the weight of the tail."""
+    env = environment(random_split(2, bars=60, masked=0.0), {"env.episode_bars": 10})
+    agent = AgentConfig(
+        kind="quantile_ppo",
+        network={"hidden": [4]},
+        critic={
+            "quantiles": 4,
+            "popart": {"holdout_envs": 8},
+            "cvar": {"limit": -0.01, "dual_learning_rate": 1e-3},
+        },
+        ppo={"num_envs": 8, "num_steps": 8, "minibatch": 32, "block": 8, "epochs": 1},
+    )
+
+    def learned(shift: int) -> tuple[list[Any], float]:
+        network = make_network(jax.random.PRNGKey(0), env.spec, agent)
+        state = ppo.init(env.spec, env.arrays, network, agent, jax.random.PRNGKey(1))
+        bars = state.env.t.at[8:].set((state.env.t[8:] + shift) % 40)
+        state = state._replace(env=state.env._replace(t=bars))
+        state, _ = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=320)
+        assert state.dual is not None and state.popart is not None
+        return [np.asarray(x) for x in jax.tree.leaves(state.network)], float(state.dual)
+
+    one, other = learned(0), learned(7)
+    assert one[1] == other[1] > 0.0
+    assert all(np.array_equal(a, b) for a, b in zip(one[0], other[0], strict=True))

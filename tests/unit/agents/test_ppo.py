@@ -259,6 +259,34 @@ def test_the_loss_by_its_formula() -> None:
     assert float(total) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("enters", ["advantage", "loss"])
+def test_the_tails_part_of_the_loss_by_its_formula(enters: str) -> None:
+    """With rows that do not act, which are as if they were not there, and a cap that binds."""
+    net, rows, hyper, _ = loss_case("short_flat_long")
+    cvar = {"weight": 1.0, "cap": 0.5, "enters": enters}
+    config = AgentConfig(kind="quantile_ppo", critic={"cvar": cvar})
+    acts, tail = np.asarray([1, 1, 0, 1, 0, 1]), np.asarray([0.3, -4.0, 9.0, 0.1, -9.0, 0.6])
+    rows = rows._replace(acts=jnp.asarray(acts, jnp.float64), tail=jnp.asarray(tail))
+    hyper = hyper._replace(tail_weight=jnp.asarray(0.8), cap=jnp.asarray(0.5))
+    _, losses = loss(net, rows, hyper, config)
+    ratio = np.asarray([1.5, 1.4, 0.6, 0.5, 1.05, 0.95])[acts > 0]
+
+    def clipped(advantage: np.ndarray) -> float:
+        surrogate = np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage)
+        return -float(surrogate.mean())
+
+    adv, worst = np.asarray(rows.advantage)[acts > 0], tail[acts > 0]
+    mean = (adv - adv.mean()) / adv.std()
+    unit = adv.std() if enters == "advantage" else worst.std()
+    part = np.clip((worst - worst.mean()) / unit, -0.5, 0.5)
+    wanted = clipped(mean + 0.8 * part)
+    if enters == "loss":
+        wanted = clipped(mean) + 0.8 * clipped(part)
+    assert float(losses.policy_loss) == pytest.approx(wanted, rel=1e-6)
+    assert float(losses.clip_fraction) == pytest.approx(3 / 4)
+    assert float(losses.approx_kl) == pytest.approx((ratio - 1 - np.log(ratio)).mean())
+
+
 @pytest.mark.parametrize(
     ("kind", "shared"),
     [

@@ -18,7 +18,7 @@ import truefill
 from small_run import TREE
 from truefill.agents.encoders import ENCODERS
 from truefill.agents.networks import make_network
-from truefill.config.load import load_config
+from truefill.config.load import load_config, parse_config
 from truefill.config.schema import GatesConfig
 from truefill.core import plugins
 from truefill.core.errors import ConfigError, PolicyError
@@ -26,7 +26,7 @@ from truefill.core.files import read_json
 from truefill.core.registry import PLUGGED
 from truefill.evaluation.policies import POLICIES
 from truefill.pipeline.estimate import env_spec
-from truefill.pipeline.preflight import check
+from truefill.pipeline.preflight import _registered, check
 
 PAGE = Path(__file__).parents[3] / "docs" / "networks.md"
 
@@ -63,7 +63,7 @@ def written(folder: Path, **more: Any) -> Path:
 def test_the_first_example_is_a_network() -> None:
     tree = yaml.safe_load(blocks("yaml")[0])
     path = {**TREE, **{key: {**TREE[key], **tree[key]} for key in ("env", "agent")}}
-    config = truefill.config.load.parse_config(path)
+    config = parse_config(path)
     network = make_network(jax.random.PRNGKey(0), env_spec(config), config.agent)
     assert len(network.encoders) == 1 and len(network.policy_trunk) == 2
 
@@ -119,3 +119,27 @@ def test_a_worker_refuses_a_file_that_has_changed(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n")
     with pytest.raises(ConfigError, match="changed since this run began"):
         plugins.require_unchanged(plugins.load_plugins(config.plugins), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "words"),
+    [
+        ({"encoder": {"kind": "decai"}}, "network", "no encoder is called 'decai'"),
+        ({"encoder": {"kind": "cnn", "params": {"kernels": 3}}}, "network", "'kernels'"),
+        ({"encoder": {"kind": "cnn", "params": {"kernel": 9}}}, "network", "spans 9 positions"),
+        ({"policy": "clam"}, "policies", "no policy is called 'clam'"),
+        ({"policy": "calm", "params": {"bar": 3}}, "policies", "'bar'"),
+    ],
+)
+def test_a_check_names_what_is_wrong(
+    tmp_path: Path, change: dict[str, Any], name: str, words: str
+) -> None:
+    config = load_config(written(tmp_path))
+    tree = config.model_dump(mode="json")
+    if name == "network":
+        tree["agent"]["network"].update(change)
+    else:
+        tree["evaluation"]["policies"] = [change]
+    found = {c.name: c for c in _registered(parse_config(tree))}
+    assert not found[name].passed and words in found[name].figure
+    assert "Did you mean" in found[name].do or "spans" in words
