@@ -8,7 +8,9 @@ from truefill.config.schema import AgentConfig
 
 KINDS = get_args(AgentConfig.model_fields["kind"].annotation)
 CELLS = ("gru", "lstm", "min_gru")
-QUANTILES = {"quantiles": 8, "cvar": {"weight": 0.1}, "popart": {"holdout_envs": 8}}
+POPART = {"holdout_envs": 8, "warmup_updates": 1, "min_samples": 100}
+"""Whose unit is taken over in the second update: before a test kills a training."""
+QUANTILES = {"quantiles": 8, "cvar": {"weight": 0.1}, "popart": POPART}
 CNN = {"kind": "cnn", "params": {"channels": [4], "kernel": 2}}
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"kind": "ppo"},

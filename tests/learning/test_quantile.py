@@ -25,8 +25,9 @@ F64 = np.ndarray
 
 def trained(
     close: F64, features: F64, keys: dict[str, Any], updates: int, *, hold: bool = False
-) -> tuple[ActorCritic, ppo.TrainState, Any, Any]:
-    """After ``updates`` updates; with ``hold`` the policy only ever takes its last action."""
+) -> tuple[ActorCritic, ppo.TrainState, list[Any], Any]:
+    """After ``updates`` updates, with the log of each; with ``hold`` the policy only ever takes its
+    last action."""
     keys = {**NO_COSTS, "env.episode_bars": 200, "env.reward.scale": 100.0,
             "env.state_features": [], **keys}  # fmt: skip
     agent: AgentConfig = config_of(keys).agent
@@ -38,9 +39,11 @@ def trained(
         network = eqx.tree_at(lambda n: n.policy_head.bias, network, stuck)
     state = ppo.init(env.spec, env.arrays, network, agent, jax.random.PRNGKey(1))
     total = updates * 128 * 32
+    logs = []
     for _ in range(updates):
         state, log = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=total)
-    return state.network, state, log, env
+        logs.append(log)
+    return state.network, state, logs, env
 
 
 def agent_tree(gamma: float, lam: float, critic: dict[str, Any], rate: float) -> dict[str, Any]:
@@ -93,20 +96,20 @@ SIZES = (0.0, 0.25, 0.5, 1.0)
 
 def outcome(cvar: dict[str, Any], updates: int = 120) -> tuple[float, float, float]:
     """Mean and CVaR (5 %, a loss) of a bar's return on fresh bars under the learned policy, and the
-    CVaR of a bar's reward at the end of training."""
+    CVaR of a bar's reward on average over the second half of training."""
     close, features, _ = crashes(0, 6_000)
     critic = {"cvar": {"alpha": 0.05, **cvar}}
     action = {"kind": "volume_bins", "params": {"bins": list(SIZES), "form": "discrete"}}
     keys = {"env.action": action, "market.no_trade_band": 0.02,
             "agent": agent_tree(0.5, 0.9, critic, 3e-3)}  # fmt: skip
-    network, _, log, _ = trained(close, features, keys, updates)
+    network, _, logs, _ = trained(close, features, keys, updates)
     _, features, moves = crashes(1, 100_000)
     out, _ = network(jnp.asarray(features[:, 0].T, jnp.float32), None)
     held = np.asarray(SIZES)[np.asarray(best_action(network, out))[0]]
     returns = np.log1p(held * np.expm1(moves))
     worst = np.sort(returns)[: len(returns) // 20]
-    reward = float("nan") if log.risk is None else float(log.risk.cvar_reward)
-    return float(returns.mean()), float(-worst.mean()), reward
+    late = [float(log.risk.cvar_reward) for log in logs[updates // 2 :] if log.risk is not None]
+    return float(returns.mean()), float(-worst.mean()), float(np.mean(late)) if late else np.nan
 
 
 def test_a_larger_weight_of_the_tail_loses_less_there_and_earns_less() -> None:
@@ -127,8 +130,9 @@ def test_the_tails_own_loss_does_the_same() -> None:
     assert 0.2 * plain[0] < averse[0] < 0.8 * plain[0]
 
 
-def test_a_limit_is_met_without_a_weight_and_bought_no_dearer_than_needed() -> None:
-    """The unconstrained policy's rewards have a CVaR of -1.5 a bar; the limit asks for -1."""
+def test_a_limit_is_met_on_average_and_bought_no_dearer_than_needed() -> None:
+    """The unconstrained policy's rewards have a CVaR of -1.5 a bar; the limit asks for -1. They
+    swing around it, by half of it, and so does the weight: single updates say little."""
     mean, _, reward = outcome({"limit": -1.0, "dual_learning_rate": 0.05}, updates=200)
     assert reward == pytest.approx(-1.0, abs=0.2)
     assert mean > 0.0005

@@ -27,7 +27,6 @@ from truefill.env.market_setup import market_params
 from truefill.env.parity import check_parity as check_parity
 from truefill.env.pool import pool_symbols
 from truefill.env.state_features import STATE_FEATURES
-from truefill.market.bars import MarketBars
 from truefill.market.types import NEVER, Array, BarState
 
 Stage = Literal["train", "backtest"]
@@ -114,16 +113,18 @@ def make_environment(
     if pools(config, split.symbols):
         arrays = pool_symbols(arrays, spec, split, split.features)
     if training:
-        arrays = arrays._replace(idle=_idle(arrays.bars, spec.lag))
+        arrays = arrays._replace(idle=_idle(arrays, spec.lag))
     rules = tuple(config.market.rules_for(symbol) for symbol in split.symbols)
     return Environment(spec, arrays, rules, config.market.no_trade)
 
 
-def _idle(bars: MarketBars, lag: int) -> Array | None:
-    """``EnvArrays.idle``; orders that come too late for the data's end do not count."""
-    tradable = np.any(np.asarray(bars.column("state")) >= BarState.TRADABLE, axis=1)
-    idle = np.zeros(len(tradable), bool)
-    idle[:-lag] = ~tradable[lag:]
+def _idle(arrays: EnvArrays, lag: int) -> Array | None:
+    """``EnvArrays.idle``; orders that come too late for the data's end, or for that of their one
+    symbol, do not count."""
+    tradable = np.any(np.asarray(arrays.bars.column("state")) >= BarState.TRADABLE, axis=1)
+    due = np.arange(len(tradable)) + lag
+    last = arrays.episode.last_bar if arrays.pool is None else arrays.pool.last_bar
+    idle = ~tradable[np.minimum(due, len(tradable) - 1)] & (due <= np.asarray(last))
     return jnp.asarray(idle) if idle.any() else None
 
 

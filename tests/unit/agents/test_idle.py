@@ -59,6 +59,17 @@ def test_bars_between_decisions_do_not_act_but_can_be_learned_from() -> None:
     assert rows.tradable is None
 
 
+def test_the_end_of_one_symbol_does_not_look_at_the_beginning_of_the_next() -> None:
+    """Two symbols of 30 hourly bars, one after the other; both begin with two closed ones. What is
+    decided at the last two bars of the first is due in the second, and so comes too late."""
+    night = [{"start": "00:00", "end": "02:00"}]
+    keys = {"market.no_trade": night, "market.decision_lag": 2, "env.episode_symbols": "one"}
+    config = config_of(keys)
+    close = 100.0 + np.sin(np.arange(60)).reshape(30, 2)
+    env = make_environment(config, with_windows(split_of(close), config), "train")
+    assert np.flatnonzero(np.asarray(env.arrays.idle)).tolist() == [22, 23, 52, 53]
+
+
 @pytest.mark.slow
 def test_both_together() -> None:
     keys = {"market.no_trade": WINDOW, "market.decision_interval_bars": 5}
