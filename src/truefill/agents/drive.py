@@ -16,7 +16,8 @@ def drive(
     """The term that gained most, and every term's mean a bar in the first and last part.
 
     Args:
-        updates: rows of the training log, with ``reward_<term>`` (weighted, scaled, per bar).
+        updates: rows of the training log up to the policy in question, with ``reward_<term>``
+            (weighted, scaled, per bar).
         terms: of the reward.
         escaped: the policy came to trade nothing: then only a term that cost something at first
             can have driven it, and is the one whose cost it escaped.
@@ -49,5 +50,5 @@ def _text(term: str | None, found: Mapping[str, Mapping[str, float]], escaped: b
     if term is None:
         return "no reward term gained in training"
     ends = found[term]
-    verb = "it escaped" if escaped else "driven by"
+    verb = "it escaped" if escaped and ends["last"] <= 0.0 else "driven by"
     return f"{verb} {term} ({ends['first']:+.3g} a bar at first, {ends['last']:+.3g} at last)"

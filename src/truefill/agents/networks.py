@@ -26,6 +26,8 @@ POLICY_GAIN = 0.01
 """Small last layer of the policy: first actions are nearly uniform (Andrychowicz et al. 2021)."""
 QUANTILE_GAIN = 0.01
 """Small last layer of a critic of quantiles: at first no two of them differ by more than noise."""
+ENCODERS_KEY, MEMORIES_KEY = 2**30, 2**30 + 1
+"""Folded into a network's key, far from the small numbers that ``split`` uses for the layers."""
 FORBIDDEN = -1e9
 """Logit of an illegal action."""
 
@@ -81,11 +83,11 @@ class ActorCritic(eqx.Module):
         policy_key, value_key, head_key, last_key = jax.random.split(key, 4)
         given = Inputs(spec.window, spec.num_features, spec.num_state, config)
         count = 1 if config.shared_trunk else 2
-        self.encoders, units = make_encoders(jax.random.fold_in(key, 2), given, count)
+        self.encoders, units = make_encoders(jax.random.fold_in(key, ENCODERS_KEY), given, count)
         seen = units + spec.num_state if self.encoders else spec.observation_size
         self.memories = ()
         if memory is not None:
-            keys = jax.random.split(jax.random.fold_in(key, 1), count)
+            keys = jax.random.split(jax.random.fold_in(key, MEMORIES_KEY), count)
             self.memories = tuple(Memory(k, memory.cell, seen, memory.units) for k in keys)
         sizes = (seen if memory is None else memory.units, *config.hidden)
 

@@ -21,12 +21,12 @@ from truefill.agents.loss import Hyper, Losses, average, loss
 from truefill.agents.minibatch import Minibatch, again, cut
 from truefill.agents.networks import ActorCritic, Carry
 from truefill.agents.popart import PopArtState
-from truefill.agents.rollout import Guess, Rollout, advantages, collect, drawn_returns
+from truefill.agents.rollout import LOTS, Guess, Rollout, advantages, collect, drawn_returns
 from truefill.agents.update_log import PopArtLog, RiskLog, UpdateLog, critic_log
 from truefill.agents.value_metrics import fit
 from truefill.config.schema import AgentConfig
 from truefill.env import episodes
-from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
+from truefill.env.episodes import DECISION_PHASE, EnvArrays, EnvSpec, EnvState
 from truefill.market.types import Array
 
 SMALLEST_KAPPA = 1e-6
@@ -78,16 +78,27 @@ def _init(
     start_key, key = jax.random.split(key)
     count = config.ppo.num_envs + (config.popart.holdout_envs if config.popart else 0)
     uniform = jax.random.uniform(start_key, (count,), jnp.float32)
+    env = episodes.reset(spec, arrays, episodes.draw_starts(spec, arrays, uniform))
+    if DECISION_PHASE in spec.state_features:
+        env = _out_of_step(env, arrays, key)
     return TrainState(
         network=network,
         optimizer=optimizer(1.0).init(eqx.filter(network, eqx.is_array)),
-        env=episodes.reset(spec, arrays, episodes.draw_starts(spec, arrays, uniform)),
+        env=env,
         memory=network.initial(count),
         key=key,
         steps=jnp.zeros((), jnp.int64),
         popart=popart.init() if config.popart else None,
         dual=jnp.zeros((), jnp.float32) if config.cvar else None,
     )
+
+
+def _out_of_step(env: EnvState, arrays: EnvArrays, key: Array) -> EnvState:
+    """Accounts somewhere inside their first episode. In step, all would decide on the same bars of
+    every rollout, and on the others nobody would."""
+    drawn = jax.random.uniform(jax.random.fold_in(key, LOTS), env.steps.shape, jnp.float32)
+    steps = jnp.floor(drawn * arrays.episode.max_steps).astype(jnp.int32)
+    return env._replace(steps=steps, account=env.account._replace(age=steps))
 
 
 @partial(jax.jit, static_argnames=("spec", "config"), donate_argnames=("state",))
@@ -159,7 +170,7 @@ def _batch(
         tradable=rollout.tradable,
     )
     if last.drawn is not None:
-        uniform = jax.random.uniform(jax.random.fold_in(key, 1), returns.shape, jnp.float32)
+        uniform = jax.random.uniform(jax.random.fold_in(key, LOTS), returns.shape, jnp.float32)
         drawn = drawn_returns(rollout, last, numbers.gamma, numbers.gae_lambda, uniform)
         batch = batch._replace(target=drawn)
         if rollout.tail is not None:

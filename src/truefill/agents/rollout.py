@@ -13,6 +13,9 @@ from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Observation, Transition
 from truefill.market.types import Array
 
+LOTS = 2**30
+"""Folded into a key that is split elsewhere: ``split`` hands out what small numbers give."""
+
 
 class Guess(NamedTuple):
     """What the critic expects of a state, [T, N] or [N]."""
@@ -132,7 +135,7 @@ def _lots(network: ActorCritic, key: Array, bars: int, count: int) -> Array | No
     """Uniform numbers that draw from a critic of quantiles, [bars, N]."""
     if network.num_values == 1:
         return None
-    return jax.random.uniform(jax.random.fold_in(key, 1), (bars, count), jnp.float32)
+    return jax.random.uniform(jax.random.fold_in(key, LOTS), (bars, count), jnp.float32)
 
 
 def _guess(expected: Array, lot: Array | None) -> Guess:

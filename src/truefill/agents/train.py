@@ -114,7 +114,7 @@ def train(
         latest = history.evaluations[-1]["score"] if history.evaluations else None
         progress(steps, latest, history.updates[-1])
     seen = behaviour.watch(best, held_out, starts, length, validation_split.symbols)
-    learnt = history.updates if history.best_step else []  # at step 0 it is what it began with
+    learnt = [row for row in history.updates if (row["step"] or 0) <= history.best_step]
     found = behaviour.diagnose(seen, learnt, env.spec.reward_terms)
     began = None if warm is None else {"sha256": warm.sha256}
     more = {"behaviour": found, "warm_start": began}

@@ -124,8 +124,9 @@ class CvarConfig(Section):
     )
     cap: Positive | None = Field(
         None,
-        description="the tail's part is cut here, in standard deviations of the advantage; a cap "
-        "that binds hides the very losses that it is about; null = none",
+        description="the tail's part is cut here, in standard deviations of the advantage (of the "
+        "tail's own, as a loss of its own); one that binds hides the very losses that it is about; "
+        "null = none",
     )
     enters: Literal["advantage", "loss"] = Field(
         "advantage", description="added to the advantage, or a clipped loss of its own"

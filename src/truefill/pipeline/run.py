@@ -27,7 +27,7 @@ from truefill.pipeline.behaviours import behaviours
 from truefill.pipeline.events import Event
 from truefill.pipeline.folder import input_hashes, locked, rewrite_report, run_identity
 from truefill.pipeline.pool import Job, Pool
-from truefill.pipeline.smoke import smoke_config
+from truefill.pipeline.smoke import require_own_name, smoke_config
 
 STAGES = ("dataset", "train", "validate", "test", "verdict")
 UNKEYED = ("seeds", "worker_timeout_s", "tensorboard", "ensemble")
@@ -90,6 +90,7 @@ def run(
         raise UsageError(f"--workers must be at least 1, not {workers}")
     inputs = input_hashes(config)
     config = resolve(config)
+    require_own_name(config)
     if smoke:
         config = smoke_config(config)
     identity = run_identity(config, inputs)

@@ -10,6 +10,7 @@ import numpy as np
 from truefill.config.load import parse_config
 from truefill.config.schema import SMOKE_SUFFIX, Config
 from truefill.config.splits import SplitPeriod
+from truefill.core.errors import UsageError
 from truefill.data.resolve import bar_starts, resolve
 from truefill.data.splits import period_of
 
@@ -19,6 +20,20 @@ SHARES = (0.7, 0.85)
 """Where validation and test begin inside the train period."""
 FOLD_SHARE = 0.6
 """By which folds given in bars are shortened: below the share of train that is left to train."""
+
+
+def require_own_name(config: Config) -> None:
+    """Refuse a config that is called like a smoke run, of which less is asked.
+
+    Raises:
+        UsageError: its name ends in ``-smoke``.
+    """
+    if config.name.endswith(SMOKE_SUFFIX):
+        raise UsageError(
+            f"name {config.name!r} ends as those of --smoke runs do",
+            where="name",
+            do="choose another name; --smoke adds the ending by itself",
+        )
 
 
 def smoke_config(config: Config) -> Config:

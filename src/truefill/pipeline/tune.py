@@ -19,6 +19,7 @@ from truefill.core.errors import ConfigError, UsageError
 from truefill.core.fingerprint import fingerprint
 from truefill.data.resolve import resolve
 from truefill.pipeline.folder import input_hashes, locked
+from truefill.pipeline.smoke import require_own_name
 from truefill.pipeline.tune_events import Report, TuneEvent
 
 REPLICATES = 3
@@ -105,6 +106,7 @@ def tune(
         )
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
+    require_own_name(config)
     plan = make_plan(config, space, trials, seed)
     folder = Path(runs).absolute() / f"tune-{config.name}-{plan.identity[:6]}"
     from truefill.pipeline.tune_course import Course  # brings jax and optuna

@@ -158,3 +158,20 @@ def test_minibatches_without_a_bar_that_acts_do_not_thin_the_policys_figures() -
     _, log = ppo.update(state, env.arrays, spec=env.spec, config=agent, total_steps=128)
     wanted = network.num_heads * np.log(network.num_actions)
     assert float(log.losses.entropy) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_accounts_between_decisions_are_out_of_step() -> None:
+    """Some decide on any bar; without an interval all begin an episode."""
+
+    def ages(interval: int) -> np.ndarray:
+        keys = {"market.decision_interval_bars": interval, "env.episode_bars": 30}
+        env = environment(random_split(2, bars=40, masked=0.0), keys)
+        agent = AgentConfig(network={"hidden": [4]}, ppo={**PPO, "num_envs": 64})
+        network = make_network(jax.random.PRNGKey(0), env.spec, agent)
+        state = ppo.init(env.spec, env.arrays, network, agent, jax.random.PRNGKey(1))
+        assert (state.env.account.age == state.env.steps).all()
+        return np.asarray(state.env.steps)
+
+    assert set(ages(5) % 5) == {0, 1, 2, 3, 4}
+    assert ages(5).max() < 30
+    assert set(ages(1)) == {0}

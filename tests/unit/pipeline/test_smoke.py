@@ -11,9 +11,11 @@ import pytest
 from config_cases import base_tree, put
 from truefill.config.load import load_config, parse_config
 from truefill.config.schema import Config
-from truefill.core.errors import ConfigError
+from truefill.core.errors import ConfigError, UsageError
 from truefill.env.setup import make_decoder
+from truefill.pipeline.run import run
 from truefill.pipeline.smoke import smoke_config
+from truefill.pipeline.tune import tune
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples").glob("*.yaml"))
 EXAMPLES = [path for path in EXAMPLES if ".search." not in path.name]
@@ -52,6 +54,16 @@ def require_small_and_inside(config: Config) -> Config:
     assert smoke.data.series == config.data.series
     assert parse_config(smoke.model_dump(mode="json")) == smoke
     return smoke
+
+
+def test_a_config_may_not_be_called_like_a_smoke_run(tmp_path: Path) -> None:
+    """A warm start is asked for less there."""
+    called = config_with(name="mine-smoke")
+    with pytest.raises(UsageError, match="ends as those of --smoke runs do"):
+        run(called, runs=tmp_path)
+    with pytest.raises(UsageError, match="ends as those of --smoke runs do"):
+        tune(called, runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_there_are_examples() -> None:
