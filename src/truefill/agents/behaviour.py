@@ -156,6 +156,7 @@ def diagnose(
     seen: Watched,
     updates: Sequence[Mapping[str, float | None]] = (),
     terms: Sequence[str] = (),
+    best_step: int | None = None,
 ) -> dict[str, Any]:
     """Name, figures, driving reward term and a sentence, JSON-able.
 
@@ -163,6 +164,8 @@ def diagnose(
         updates: rows of the training log; none where nothing was trained (an ensemble, or the
             policy that a training began with).
         terms: reward terms of the environment.
+        best_step: the step of the policy that was watched, after which nothing could drive it; one
+            that never trades is told of the whole training, which goes on to trade by chance.
     """
     bars = seen.bars
     commonest = [_commonest(seen, *column) for column in seen.columns]
@@ -184,7 +187,10 @@ def diagnose(
     found: dict[str, Any] = {"name": name, "side": None, **figures}
     if name == "buy_and_hold":
         found["side"] = _side(bars, seen)
-    found["driven_by"] = drive(updates, terms, escaped=name == "never_trades")
+    escaped = name == "never_trades"
+    if best_step is not None and (best_step == 0 or not escaped):
+        updates = [row for row in updates if (row["step"] or 0) <= best_step]
+    found["driven_by"] = drive(updates, terms, escaped=escaped)
     found["text"] = sentence(found)
     return found
 

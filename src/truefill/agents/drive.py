@@ -16,11 +16,11 @@ def drive(
     """The term that gained most, and every term's mean a bar in the first and last part.
 
     Args:
-        updates: rows of the training log up to the policy in question, with ``reward_<term>``
+        updates: rows of the training log with ``reward_<term>``
             (weighted, scaled, per bar).
         terms: of the reward.
-        escaped: the policy came to trade nothing: then only a term that cost something at first
-            can have driven it, and is the one whose cost it escaped.
+        escaped: the policy came to trade nothing: then only a term that cost something at first,
+            and never became a gain, can have driven it, and is the one whose cost it escaped.
 
     Returns None where there is nothing to compare: fewer than two updates.
     """
@@ -28,7 +28,7 @@ def drive(
         return None
     part = max(1, int(PART * len(updates)))
     found = {name: _ends(updates, name, part) for name in terms}
-    open_to = {n: e for n, e in found.items() if not escaped or e["first"] < 0.0}
+    open_to = {n: e for n, e in found.items() if not escaped or e["first"] < 0.0 >= e["last"]}
     term = max(open_to, key=lambda n: open_to[n]["gain"], default=None)
     if term is not None and open_to[term]["gain"] <= 0.0:
         term = None
@@ -50,5 +50,5 @@ def _text(term: str | None, found: Mapping[str, Mapping[str, float]], escaped: b
     if term is None:
         return "no reward term gained in training"
     ends = found[term]
-    verb = "it escaped" if escaped and ends["last"] <= 0.0 else "driven by"
+    verb = "it escaped" if escaped else "driven by"
     return f"{verb} {term} ({ends['first']:+.3g} a bar at first, {ends['last']:+.3g} at last)"

@@ -114,8 +114,7 @@ def train(
         latest = history.evaluations[-1]["score"] if history.evaluations else None
         progress(steps, latest, history.updates[-1])
     seen = behaviour.watch(best, held_out, starts, length, validation_split.symbols)
-    learnt = [row for row in history.updates if (row["step"] or 0) <= history.best_step]
-    found = behaviour.diagnose(seen, learnt, env.spec.reward_terms)
+    found = behaviour.diagnose(seen, history.updates, env.spec.reward_terms, history.best_step)
     began = None if warm is None else {"sha256": warm.sha256}
     more = {"behaviour": found, "warm_start": began}
     _finish(folder, seed, state, best, history, stopped, more)

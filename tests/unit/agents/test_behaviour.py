@@ -253,6 +253,8 @@ def test_who_never_trades_escaped_a_cost() -> None:
     assert seen is not None and other is not None
     assert (seen["term"], other["term"]) == ("turnover", "log_equity")
     assert seen["text"].startswith("it escaped turnover (-1 a bar at first")
+    gain = drive(log(log_equity=[-0.1, 4.0]), ("log_equity",), escaped=True)
+    assert gain is not None and gain["term"] is None  # what ended as a gain was not fled from
 
 
 def test_nothing_gained_and_nothing_to_compare() -> None:
