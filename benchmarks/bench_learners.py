@@ -6,8 +6,8 @@
 The task is that of ``bench_market.py``: both sides, leverage, all stops, 22 observations.
 Feed-forward learners have two hidden layers of 64, recurrent ones 128 units and a hidden layer of
 64, which policy and critic share; 512 accounts x 64 bars, minibatch 2,048, four epochs. A critic of
-quantiles has 32. sb3-contrib's RecurrentPPO trains the same LSTM on the same accounts, at the
-setting that ``--tune-sb3`` found fastest.
+quantiles has 32. The learner of system 002 has its own sizes. sb3-contrib's RecurrentPPO trains the
+same LSTM on the same accounts, at the setting that ``--tune-sb3`` found fastest.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ def _recurrent(cell: str, sequence: int) -> dict[str, Any]:
     }
 
 
+def _wide(shared: bool) -> dict[str, Any]:
+    """System 002's learner: 16 accounts, 20 epochs, [1280, 640]; ten updates are its budget."""
+    return {
+        "network": {"hidden": [1280, 640], "shared_trunk": shared},
+        "ppo": {"num_envs": 16, "num_steps": 1024, "minibatch": 2048, "block": 16, "epochs": 20},
+    }
+
+
 OURS = {
     "ppo": {**FLAT, "kind": "ppo"},
     "quantile_ppo": {**FLAT, "kind": "quantile_ppo"},
@@ -47,6 +55,8 @@ OURS = {
     "recurrent_ppo lstm": _recurrent("lstm", 16),
     "recurrent_ppo min_gru": _recurrent("min_gru", 16),
     "recurrent_ppo gru, sequences of 64": _recurrent("gru", 64),
+    "system 002, shared trunk": _wide(shared=True),
+    "system 002, separate": _wide(shared=False),
 }  # fmt: skip
 BEST_SB3 = {"num_envs": 256, "n_steps": 64, "batch": 2_048, "shared": True}
 """sb3-contrib's fastest setting on our accounts; found by ``--tune-sb3``."""
