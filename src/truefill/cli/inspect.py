@@ -107,7 +107,7 @@ def list_kind(
 
 
 def _print_item(item: Item) -> None:
-    typer.echo(f"{item.name:<22}{item.summary}".rstrip())
+    typer.echo(f"{item.name:<22}  {item.summary}".rstrip())
     if item.facts:
         typer.echo("    " + "; ".join(f"{name}: {value}" for name, value in item.facts))
     for parameter in item.parameters:

@@ -106,6 +106,11 @@ def _print_result(result: TuneResult) -> None:
         for row in ranked
     ]
     print_table(["trial", facts["objective"], "seeds", *short], rows)
+    if len(complete) > 1 and len({row["value"] for row in complete}) == 1:
+        typer.echo(
+            "\nAll complete trials are worth the same: there is nothing to choose between. "
+            "At 0 their policies most likely never trade."
+        )
     typer.echo(f"\nbest:    trial {facts['best']['trial']}")
     typer.echo(f"regret:  {regret_words(facts['regret'])}")
     if facts["importance"]["value"] is not None:

@@ -21,6 +21,7 @@ RULES = (
     "decision_interval_bars",
 )  # fmt: skip
 """Keys of ``market`` that are a strategy's choice; the others are facts of the market."""
+TRAINING = ("training.total_steps", "training.patience")
 YARDSTICK = ("eval_every_steps", "eval_episodes", "eval_seed")
 MECHANICS = ("checkpoint_every_steps", "tensorboard", "worker_timeout_s", "ensemble", "warm_start")
 """Keys of ``training`` that are no hyper-parameter of a seed's training."""
@@ -128,7 +129,7 @@ def _require_allowed(key: str, where: str) -> None:
     elif top == "training" and rest.split(".")[0] in MECHANICS:
         reason = "it is no hyper-parameter of a training"
     if reason is not None:
-        allowed = ", ".join(["agent.*", "env.*", "training.*", *(f"market.{r}" for r in RULES)])
+        allowed = ", ".join(["agent.*", "env.*", *TRAINING, *(f"market.{r}" for r in RULES)])
         raise ConfigError(
             f"{key!r} cannot be searched: {reason}", where=where, do=f"searchable: {allowed}"
         )

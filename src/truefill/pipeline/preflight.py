@@ -22,6 +22,7 @@ from truefill.pipeline import host
 from truefill.pipeline.estimate import Estimate, env_spec, estimate, multiply_adds
 
 if TYPE_CHECKING:
+    from truefill.evaluation.policies import Given
     from truefill.features.build import BuiltDataset
 
 __all__ = ["Check", "Estimate", "check", "estimate", "require"]
@@ -101,8 +102,9 @@ def _attempt(name: str, action: Callable[[], str]) -> Check:
 def _registered(config: Config) -> Iterator[Check]:
     from truefill.agents.encoders import ENCODERS
     from truefill.agents.encoders.base import WHERE as ENCODER
+    from truefill.agents.encoders.base import Inputs, require_independent
     from truefill.core.plugins import load_plugins, require_named
-    from truefill.evaluation.policies import POLICIES
+    from truefill.evaluation.policies import POLICIES, make_policy
     from truefill.features.registry import CALCULATORS
 
     def calculators() -> str:
@@ -118,13 +120,15 @@ def _registered(config: Config) -> Iterator[Check]:
         require_named(config.plugins, ENCODERS, kind, ENCODER)
         spec = env_spec(config)
         multiply_adds(config)  # which makes the encoder
+        inputs = Inputs(spec.window, spec.num_features, spec.num_state, config.agent.network)
+        require_independent(inputs)
         return f"encoder {kind}, window {spec.window} x {spec.num_features}"
 
     def policies() -> str:
         for i, own in enumerate(config.evaluation.policies):
             where = f"evaluation.policies.{i}"
             require_named(config.plugins, POLICIES, own.policy, where)
-            POLICIES.parse(own.policy, own.params, where=where)
+            make_policy(own.policy, own.params, _given(config), where)
         return f"{len(config.evaluation.policies)} of your own"
 
     def environment() -> str:
@@ -136,7 +140,17 @@ def _registered(config: Config) -> Iterator[Check]:
     yield shapes
     if shapes.passed:
         yield _attempt("network", network)
-    yield _attempt("policies", policies)
+        yield _attempt("policies", policies)
+
+
+def _given(config: Config) -> Given:
+    """What policies of the user's own are made from, before there are statistics of train: means
+    of 0, standard deviations of 1."""
+    from truefill.evaluation.policies import Given
+    from truefill.features.build import specify_all
+
+    specs = specify_all(config)
+    return Given(env_spec(config), specs, {s.name: {"mean": 0.0, "std": 1.0} for s in specs}, "")
 
 
 def _files(config: Config) -> Iterator[Check]:

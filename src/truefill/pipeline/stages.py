@@ -115,13 +115,15 @@ def train(work: Work, seed: int) -> list[str]:
 
 def check_warm_start(work: Work, *, tell: bool = True) -> Facts | None:
     """The bundle that training begins with; refused where it has seen what shall judge it. With
-    ``tell`` a line says which features it knew otherwise normalized."""
+    ``tell`` lines say which it is, and which features it knew otherwise normalized."""
     path = work.config.training.warm_start
     if path is None:
         return None
     began = read_files(path).facts
     require_unseen(began, work.config, load_lineage(work.dataset))
     others = other_statistics(began, read_json(work.dataset / "norm_stats.json"))
+    if tell:
+        work.line(f"warm start: every seed begins with the bundle {began.sha256[:12]}")
     if others and tell:
         work.line(f"warm start: the bundle knew other normalizer statistics of {', '.join(others)}")
     return began

@@ -275,6 +275,9 @@ class Course:
         plan = self.plan
         size = f"{plan.search.trials} trials x {len(plan.seeds)} seeds"
         self.tell.line(f"study {self.folder.name}: {size}")
+        if not plan.search.space:
+            kind = plan.config.agent.kind
+            self.tell.line(f"no space was given: the built-in one of {kind} is searched")
         self.tell.line("searched: " + ", ".join(plan.space.free))
         if plan.space.fixed:
             fixed = ", ".join(f"{key} = {value}" for key, value in plan.space.fixed.items())

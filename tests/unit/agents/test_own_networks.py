@@ -13,7 +13,7 @@ from config_cases import base_tree
 from env_cases import environment, random_split
 from network_cases import FEATURES, STATE, WINDOW, network_config
 from truefill.agents.encoders import ENCODERS
-from truefill.agents.encoders.base import Inputs, cost, make_encoders
+from truefill.agents.encoders.base import Inputs, cost, make_encoders, require_independent
 from truefill.config.load import parse_config
 from truefill.core import plugins
 from truefill.core.errors import ConfigError, PolicyError
@@ -21,6 +21,7 @@ from truefill.evaluation.backtest import backtest
 from truefill.evaluation.policies import POLICIES, Given, UserPolicy, make_policy, played_as
 from truefill.features.contract import FeatureSpec
 from truefill.features.registry import CALCULATORS
+from truefill.pipeline.preflight import _registered
 
 ENCODER = """
 import jax.numpy as jnp
@@ -94,6 +95,31 @@ def test_a_broken_encoder_is_named(
         made()
     assert caught.value.where == "agent.network.encoder" + (f": {where}" if where else "")
     assert caught.value.do
+
+
+def test_an_encoder_that_mixes_accounts_is_refused(tmp_path: Path) -> None:
+    """Trained among many and then alone, it would be blind."""
+    mixes = "market[-1] - market[-1].mean(axis=1, keepdims=True)"
+    loaded(tmp_path, ENCODER.format(weight=ONE, out=mixes))
+    with pytest.raises(ConfigError, match="mine gives an account something else when it is alone"):
+        require_independent(made()[1])
+    loaded(tmp_path, ENCODER.format(weight=ONE, out=LAST))
+    require_independent(made()[1])
+
+
+def test_the_preflight_makes_policies(tmp_path: Path) -> None:
+    """A feature that there is not is found before anything is trained."""
+    asks = POLICY.format(row="given.rows('nope')", decide=LONG)
+    path = loaded(
+        tmp_path,
+        asks.replace("row: object", "row: object = eqx.field(static=True)").replace(
+            "import truefill", "import equinox as eqx, truefill", 1
+        ),
+    )
+    tree = {**base_tree(), "plugins": [str(path)]}
+    tree["evaluation"] = {"policies": [{"policy": "own"}]}
+    [found] = [c for c in _registered(parse_config(tree)) if c.name == "policies"]
+    assert not found.passed and "no feature is called 'nope'" in found.figure
 
 
 def test_one_file_may_hold_every_kind(tmp_path: Path) -> None:

@@ -291,7 +291,7 @@ def test_the_tails_part_of_the_loss_by_its_formula(enters: str) -> None:
     ("kind", "shared"),
     [
         ("score", True),
-        ("hold_buy_sell_close", False),
+        pytest.param("hold_buy_sell_close", False, marks=pytest.mark.slow),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in (

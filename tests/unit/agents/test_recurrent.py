@@ -35,7 +35,7 @@ def environment_of(**agent: Any) -> tuple[Environment, AgentConfig]:
     return make_environment(config, random_split(2, bars=60, masked=0.0), "train"), config.agent
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("shared", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_learning_sees_what_the_rollout_saw(shared: bool) -> None:
     """Sequences from their recorded memory give the values and probabilities of the rollout, across
     episode ends, and every sample is in exactly one of them."""

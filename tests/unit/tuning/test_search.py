@@ -119,6 +119,7 @@ def test_a_storage_that_cannot_be_used_says_so(url: str, kind: Any, what: str) -
         Store.open(url, "tune-x", "owner", fresh=False)
 
 
+@pytest.mark.slow
 def test_a_storage_that_is_lost_on_the_way_says_so(store: Store, tmp_path: Path) -> None:
     store.close()
     (tmp_path / "study.sqlite").write_bytes(b"no database any more" * 99)

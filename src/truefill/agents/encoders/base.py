@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from truefill.config.schema import NetworkConfig
 from truefill.core.errors import ConfigError
@@ -126,6 +127,29 @@ def units_of(encoder: Encoder, inputs: Inputs) -> int:
             do=f"return float32 [units, {_BATCH}]; arrays made without a dtype are float64",
         )
     return int(out.shape[0])
+
+
+def require_independent(inputs: Inputs) -> None:
+    """Refuse an encoder whose output for one account depends on the others in its batch: trained
+    among many it would act blindly when it is alone.
+
+    Raises:
+        ConfigError: with the encoder's name; or as :func:`make_encoders`.
+    """
+    made, _ = make_encoders(jax.random.PRNGKey(0), inputs, 1)
+    if not made:
+        return
+    forms = _trial(inputs)
+    keys = jax.random.split(jax.random.PRNGKey(1), len(forms))
+    seen = [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, forms, strict=True)]
+    together = _apply(made[0], *seen)
+    alone = [_apply(made[0], *(x[..., n : n + 1] for x in seen)) for n in range(3)]
+    if not np.allclose(together[:, :3], jnp.concatenate(alone, axis=1), rtol=1e-3, atol=1e-4):
+        raise ConfigError(
+            f"{inputs.network.encoder.kind} gives an account something else when it is alone",
+            where=WHERE,
+            do="work along the window and the features only, never over the last axis (accounts)",
+        )
 
 
 def cost(inputs: Inputs) -> tuple[int, int]:
