@@ -1,0 +1,49 @@
+"""Smoothed direction: the mean of the next k closes against the mean of the last k."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from truefill.core.registry import Params
+from truefill.forecast.labels.base import Asked, Floats, LabelBars, label, together
+
+
+class SmoothedParams(Params):
+    """Fall, still or rise of the mean of the next k closes over the mean of the last k."""
+
+    horizon: int = Field(20, ge=1, description="k, bars: as many ahead as back")
+    threshold: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | Literal["auto"] = Field(
+        "auto", description="|l| above which it is a rise or a fall; auto: median |l| of train rows"
+    )
+    crosses_session: bool = Field(
+        True, description="false: null where the 2k bars are not of one session"
+    )
+
+
+@label("smoothed", SmoothedParams, classes=3, threshold=lambda p: p.threshold)
+def smoothed(p: SmoothedParams, bars: LabelBars) -> Asked:
+    """l = (m+ - m-) / m-, m- = mean(p[t-k+1 .. t]), m+ = mean(p[t+1 .. t+k])."""
+    k, T = p.horizon, len(bars)
+    behind = trailing_mean(bars.close, k)
+    ahead = np.full(T, np.nan)
+    ahead[: max(T - k, 0)] = behind[k:]
+    at = np.arange(T)
+    first, last = at - k + 1, at + k
+    whole = together(first, last, bars.session, p.crosses_session)
+    return Asked(np.where(whole, (ahead - behind) / behind, np.nan), first, last)
+
+
+def trailing_mean(x: Floats, k: int) -> Floats:
+    """f64[T]: mean of the last k values, NaN before there are k. Summed oldest first, so that a
+    mean does not depend on what lies outside of it."""
+    out = np.full(len(x), np.nan)
+    n = len(x) - k + 1
+    if n > 0:
+        total = np.zeros(n)
+        for j in range(k):
+            total += x[j : j + n]
+        out[k - 1 :] = total / k
+    return out
