@@ -11,11 +11,12 @@ import pytest
 
 from env_cases import random_split, split_of
 from forecast_cases import HOUR, bars_from, random_walk
+from truefill.config.forecast import LabelConfig
 from truefill.config.splits import FoldsConfig
-from truefill.core.errors import DataError, UsageError
+from truefill.core.errors import ConfigError, DataError, UsageError
 from truefill.data.fold_plan import plan_folds, rows_of
 from truefill.data.folds import Rows, purged_k_fold, walk_forward
-from truefill.forecast.labels import LABELS, bars_of, fit_label
+from truefill.forecast.labels import LABELS, bars_of, fit_label, label_heads
 from truefill.forecast.labels.smoothed import trailing_mean
 
 NAN = math.nan
@@ -201,3 +202,15 @@ def test_a_random_walk_is_told_from_the_past_but_not_traded():
     assert 0.83 < right < 0.92
     both = np.isfinite(gap) & np.isfinite(ahead)
     assert abs(np.corrcoef(gap[both], ahead[both])[0, 1]) < 0.05
+
+
+def test_one_head_a_horizon():
+    heads = label_heads(LabelConfig(params={"threshold": 0.1}, horizons=(1, 2, 3)))
+    assert [(p.horizon, p.threshold) for p in heads] == [(1, 0.1), (2, 0.1), (3, 0.1)]
+    barriers = label_heads(LabelConfig(label="triple_barrier", horizons=(5, 9)))
+    assert [p.limit_bars for p in barriers] == [5, 9]
+    assert label_heads(LabelConfig())[0].horizon == 20
+    with pytest.raises(ConfigError, match="given by horizons and by params"):
+        label_heads(LabelConfig(params={"horizon": 2}, horizons=(1,)))
+    with pytest.raises(ValueError, match="ascend"):
+        LabelConfig(horizons=(2, 1))

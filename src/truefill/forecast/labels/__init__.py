@@ -10,3 +10,4 @@ from truefill.forecast.labels.base import LabelBars as LabelBars
 from truefill.forecast.labels.base import Labels as Labels
 from truefill.forecast.labels.base import bars_of as bars_of
 from truefill.forecast.labels.base import fit_label as fit_label
+from truefill.forecast.labels.base import label_heads as label_heads

@@ -5,9 +5,9 @@ A rule sees one symbol's own bars (:class:`LabelBars`: a masked bar is no bar) a
 moves when bars after its interval change. A label that asks for a class cuts the quantity by
 thresholds, which come from train rows only (:func:`fit_label`).
 
-Facts given at registration: ``classes`` (3: fall, still, rise; 0: the quantity is the label) and
+Facts given at registration: ``classes`` (3: fall, still, rise; 0: the quantity is the label),
 ``threshold`` (parameters -> a number, "auto" = fitted on train rows, or None: the rule gives the
-classes itself).
+classes itself) and ``horizon`` (name of the parameter that says how many bars ahead it looks).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from truefill.core.errors import DataError, UsageError
+from truefill.config.forecast import LabelConfig
+from truefill.core.errors import ConfigError, DataError, UsageError
 from truefill.core.registry import Params, Registry
 from truefill.data.folds import Rows
 from truefill.data.split import SplitArrays
@@ -108,10 +109,26 @@ def label(
     params: type[Params],
     *,
     classes: int,
+    horizon: str = "horizon",
     threshold: Callable[[Any], float | str | None] = lambda p: None,
 ) -> Callable[[Rule], Rule]:
     """Decorator: register a rule with its facts."""
-    return LABELS.register(name, params, classes=classes, threshold=threshold)
+    return LABELS.register(name, params, classes=classes, horizon=horizon, threshold=threshold)
+
+
+def label_heads(config: LabelConfig) -> tuple[Params, ...]:
+    """Parameters of the configured label, one a horizon.
+
+    Raises:
+        ConfigError: an unknown label or parameter, or a horizon given twice.
+    """
+    entry = LABELS.get(config.label)
+    if not config.horizons:
+        return (LABELS.parse(config.label, config.params),)
+    key = entry.facts["horizon"]
+    if key in config.params:
+        raise ConfigError(f"label {config.label}: {key} is given by horizons and by params")
+    return tuple(LABELS.parse(config.label, {**config.params, key: h}) for h in config.horizons)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class TripleBarrierParams(Params):
     )
 
 
-@label("triple_barrier", TripleBarrierParams, classes=3)
+@label("triple_barrier", TripleBarrierParams, classes=3, horizon="limit_bars")
 def triple_barrier(p: TripleBarrierParams, bars: LabelBars) -> Asked:
     """The class of each bar; the quantity is the log return at the touch (at the barrier itself),
     or at the last close. A row is null unless all ``limit_bars`` bars are there: if those that are
