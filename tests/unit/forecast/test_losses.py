@@ -24,12 +24,12 @@ def of(name, facts=None, **params):
 
 
 def value(loss, prediction, target):
-    return float(loss(jnp.asarray(prediction, jnp.float64), jnp.asarray(target, jnp.float64)))
+    return float(jax.jit(lambda *a: loss(*a))(np.asarray(prediction, float), np.asarray(target)))
 
 
 def gradient(loss, prediction, target):
-    prediction, target = jnp.asarray(prediction, jnp.float64), jnp.asarray(target, jnp.float64)
-    return np.asarray(jax.grad(lambda p: loss(p, target))(prediction))
+    slope = jax.jit(jax.grad(lambda *a: loss(*a)))
+    return np.asarray(slope(np.asarray(prediction, float), np.asarray(target, float)))
 
 
 def lowest(loss, low=-3.0, high=6.0, outputs=()):

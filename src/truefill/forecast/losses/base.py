@@ -23,10 +23,10 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax import Array
 
 from truefill.core.errors import DataError
 from truefill.core.registry import Params, Registry
+from truefill.market.types import Array
 
 TargetKind = Literal["real", "class"]
 

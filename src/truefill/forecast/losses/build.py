@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
-from jax import Array
 
 from truefill.config.forecast import LossConfig, LossTerm
 from truefill.core.errors import ConfigError, did_you_mean
 from truefill.core.registry import Entry, Params
 from truefill.forecast.losses.base import LOSSES, Batch, LossFunction, TargetFacts, TargetKind
+from truefill.market.types import Array
 
 
 def _sum(*terms: tuple[float, str]) -> LossConfig:

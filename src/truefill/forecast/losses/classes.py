@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from pydantic import Field
 
 from truefill.core.errors import ConfigError, DataError
 from truefill.core.registry import Params
 from truefill.forecast.losses.base import Batch, TargetFacts, head_means, loss, over_heads
+from truefill.market.types import Array
 
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 

@@ -7,11 +7,11 @@ from typing import Annotated, Self
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from pydantic import Field, model_validator
 
 from truefill.core.registry import Params
 from truefill.forecast.losses.base import Batch, NoParams, loss, mean
+from truefill.market.types import Array
 
 
 class MseParams(NoParams):

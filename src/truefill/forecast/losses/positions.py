@@ -9,11 +9,11 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from pydantic import Field
 
 from truefill.core.registry import Params
 from truefill.forecast.losses.base import Batch, head_means, loss, mean, over_heads
+from truefill.market.types import Array
 
 
 class Squashed(Params):
