@@ -7,7 +7,8 @@ thresholds, which come from train rows only (:func:`fit_label`).
 
 Facts given at registration: ``classes`` (3: fall, still, rise; 0: the quantity is the label),
 ``threshold`` (parameters -> a number, "auto" = fitted on train rows, or None: the rule gives the
-classes itself) and ``horizon`` (name of the parameter that says how many bars ahead it looks).
+classes itself), ``horizon`` (name of the parameter that says how many bars ahead it looks) and
+``random_walk`` (:data:`WalkRule`: what the label is, given the past, if prices are a random walk).
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class LabelBars:
 class Asked:
     """What a rule found for every bar, [T]: ``quantity`` f64 (NaN: not defined), ``first`` and
     ``last`` i64: positions of the first and last bar looked at; ``klass`` f64 where the rule gives
-    the classes itself."""
+    the classes itself; ``settled`` i64: the bar that must be there for the row to have a label,
+    where that is not ``last``."""
 
     quantity: Floats
     first: Ints
     last: Ints
     klass: Floats | None = None
+    settled: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Labels:
     value f64[T]: the class (0 fall, 1 still, 2 rise) or the quantity itself; NaN = null: a masked
     bar, or one whose interval is not all there. quantity f64[T]: what the class was cut from.
     start_s, end_s i64[T]: bar starts (unix seconds) of the first and last bar looked at; on null
-    rows the row's own. classes: 3, or 0 for a quantity.
+    rows the row's own. settled_s i64[T]: of the bar at whose close the label is known to exist, at
+    or after end_s. classes: 3, or 0 for a quantity.
     """
 
     timestamps_s: Ints
@@ -83,6 +87,7 @@ class Labels:
     quantity: Floats
     start_s: Ints
     end_s: Ints
+    settled_s: Ints
     classes: int
 
     @property
@@ -100,7 +105,18 @@ class Labels:
         return at, Rows(self.timestamps_s[at], self.end_s[at], start[at])
 
 
+@dataclass(frozen=True)
+class Walk:
+    """A random walk of log prices: mean and standard deviation of a step."""
+
+    drift: float
+    sigma: float
+
+
 Rule = Callable[[Any, LabelBars], Asked]
+WalkRule = Callable[[Any, LabelBars, Walk, float], Floats]
+"""Parameters, bars, walk, threshold (NaN where the label has none) -> probabilities of the classes
+[T, 3], or the expected quantity [T]; NaN where the past is too short."""
 LABELS: Registry[Rule] = Registry("label")
 
 
@@ -109,11 +125,13 @@ def label(
     params: type[Params],
     *,
     classes: int,
+    random_walk: WalkRule,
     horizon: str = "horizon",
     threshold: Callable[[Any], float | str | None] = lambda p: None,
 ) -> Callable[[Rule], Rule]:
     """Decorator: register a rule with its facts."""
-    return LABELS.register(name, params, classes=classes, horizon=horizon, threshold=threshold)
+    facts = {"horizon": horizon, "threshold": threshold, "random_walk": random_walk}
+    return LABELS.register(name, params, classes=classes, **facts)
 
 
 def label_heads(config: LabelConfig) -> tuple[Params, ...]:
@@ -161,14 +179,22 @@ class FittedLabel:
         known = np.isfinite(value)
         at = np.arange(len(bars))
         stamps = bars.timestamps_s
+        settled = asked.last if asked.settled is None else asked.settled
         return Labels(
             timestamps_s=stamps,
             value=value,
             quantity=asked.quantity,
             start_s=stamps[np.where(known, asked.first, at)],
             end_s=stamps[np.where(known, asked.last, at)],
+            settled_s=stamps[np.where(known, settled, at)],
             classes=self.classes,
         )
+
+    def of_a_walk(self, symbol: str, bars: LabelBars, walk: Walk) -> Floats:
+        """The label of every bar if prices walk at random from its close on: probabilities
+        f64[T, 3], or the expected quantity f64[T]. NaN where the past is too short."""
+        rule: WalkRule = LABELS.get(self.name).facts["random_walk"]
+        return rule(self.params, bars, walk, self.thresholds.get(symbol, float("nan")))
 
     def of_split(self, split: SplitArrays, symbol: str) -> Labels:
         """Labels of one symbol of a split on the split's own axis; nothing outside the split is
@@ -177,11 +203,10 @@ class FittedLabel:
         own = self.of(symbol, bars)
         stamps = split.timestamps_s
         value, quantity = np.full(len(stamps), np.nan), np.full(len(stamps), np.nan)
-        start, end = stamps.copy(), stamps.copy()
-        value[at], quantity[at], start[at], end[at] = (
-            own.value, own.quantity, own.start_s, own.end_s,
-        )  # fmt: skip
-        return Labels(stamps, value, quantity, start, end, self.classes)
+        start, end, settled = stamps.copy(), stamps.copy(), stamps.copy()
+        value[at], quantity[at] = own.value, own.quantity
+        start[at], end[at], settled[at] = own.start_s, own.end_s, own.settled_s
+        return Labels(stamps, value, quantity, start, end, settled, self.classes)
 
 
 def fit_label(

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from truefill.core.registry import Params
-from truefill.forecast.labels.base import Asked, LabelBars, label, together
+from truefill.forecast.labels.base import Asked, Floats, LabelBars, Walk, label, together
 
 
 class FutureReturnParams(Params):
@@ -23,7 +23,12 @@ class FutureReturnParams(Params):
     crosses_session: bool = Field(True, description="false: null where it runs past the session")
 
 
-@label("future_return", FutureReturnParams, classes=0)
+def expected(p: FutureReturnParams, bars: LabelBars, walk: Walk, threshold: float) -> Floats:
+    """A random walk's return is its drift."""
+    return np.full(len(bars), walk.drift * p.horizon)
+
+
+@label("future_return", FutureReturnParams, classes=0, random_walk=expected)
 def future_return(p: FutureReturnParams, bars: LabelBars) -> Asked:
     """log(close[t+h] / close[t]), or log(open[t+1+h] / open[t+1])."""
     T = len(bars)

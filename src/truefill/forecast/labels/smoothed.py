@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
+from scipy.special import ndtr
 
 from truefill.core.registry import Params
-from truefill.forecast.labels.base import Asked, Floats, LabelBars, label, together
+from truefill.forecast.labels.base import Asked, Floats, LabelBars, Walk, label, together
 
 
 class SmoothedParams(Params):
@@ -23,7 +24,22 @@ class SmoothedParams(Params):
     )
 
 
-@label("smoothed", SmoothedParams, classes=3, threshold=lambda p: p.threshold)
+def walks(p: SmoothedParams, bars: LabelBars, walk: Walk, threshold: float) -> Floats:
+    """Of a random walk, m+ is p_t (1 + noise), and noise, the mean of k sums of 1 to k steps, is
+    normal with mean drift (k + 1) / 2 and variance sigma^2 (k + 1)(2k + 1) / (6k) (for small
+    steps). So p_t - m- alone says what is known of l; the class with the highest probability is the
+    best guess that there is on a random walk."""
+    k = p.horizon
+    behind = trailing_mean(bars.close, k)
+    level = bars.close / behind
+    centre = level * (1.0 + walk.drift * (k + 1) / 2.0) - 1.0
+    spread = level * walk.sigma * np.sqrt((k + 1) * (2 * k + 1) / (6.0 * k))
+    fall = ndtr((-threshold - centre) / spread)
+    rise = ndtr((centre - threshold) / spread)
+    return np.stack([fall, 1.0 - fall - rise, rise], axis=1)
+
+
+@label("smoothed", SmoothedParams, classes=3, random_walk=walks, threshold=lambda p: p.threshold)
 def smoothed(p: SmoothedParams, bars: LabelBars) -> Asked:
     """l = (m+ - m-) / m-, m- = mean(p[t-k+1 .. t]), m+ = mean(p[t+1 .. t+k])."""
     k, T = p.horizon, len(bars)

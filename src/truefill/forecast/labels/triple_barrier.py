@@ -18,9 +18,11 @@ from truefill.forecast.labels.base import (
     Asked,
     Floats,
     LabelBars,
+    Walk,
     label,
     together,
 )
+from truefill.forecast.labels.exits import first_exit
 from truefill.forecast.labels.smoothed import trailing_mean
 
 Width = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -46,7 +48,16 @@ class TripleBarrierParams(Params):
     )
 
 
-@label("triple_barrier", TripleBarrierParams, classes=3, horizon="limit_bars")
+def exits(p: TripleBarrierParams, bars: LabelBars, walk: Walk, threshold: float) -> Floats:
+    """Which barrier a Brownian motion leaves by until the limit; with widths in volatility its
+    steps have the volatility that the widths are made of."""
+    up, down, _ = _widths(p, bars)
+    sigma = volatility(bars, p.volatility_bars) if p.unit == "volatility" else walk.sigma
+    fall, rise = first_exit(up, down, np.full(len(bars), sigma), walk.drift, p.limit_bars)
+    return np.stack([fall, 1.0 - fall - rise, rise], axis=1)
+
+
+@label("triple_barrier", TripleBarrierParams, classes=3, random_walk=exits, horizon="limit_bars")
 def triple_barrier(p: TripleBarrierParams, bars: LabelBars) -> Asked:
     """The class of each bar; the quantity is the log return at the touch (at the barrier itself),
     or at the last close. A row is null unless all ``limit_bars`` bars are there: if those that are
@@ -74,7 +85,7 @@ def triple_barrier(p: TripleBarrierParams, bars: LabelBars) -> Asked:
         rows = rows[~hit]
     klass[rows] = STILL
     quantity[rows] = np.log(bars.close[rows + p.limit_bars] / bars.close[rows])
-    return Asked(quantity, first, last, klass)
+    return Asked(quantity, first, last, klass, settled=at + p.limit_bars)
 
 
 def _widths(p: TripleBarrierParams, bars: LabelBars) -> tuple[Floats, Floats, int]:
