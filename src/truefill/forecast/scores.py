@@ -166,6 +166,15 @@ def signal(forecast: Floats, probability: Floats | None) -> Floats:
     return forecast if probability is None else probability[:, 2] - probability[:, 0]
 
 
+def row_scores(outcome: Floats, forecast: Floats, classes: int) -> Floats:
+    """f64[n], higher is better: hit (1) or miss (0) of classes, minus the squared error of a
+    quantity."""
+    _validate(outcome, forecast)
+    if classes:
+        return (outcome == forecast).astype(np.float64)
+    return -((outcome - forecast) ** 2)
+
+
 def _by_probability(
     truth: Ints, probability: Floats | None, bins: int
 ) -> tuple[Figure, Figure, Figure, tuple[Bin, ...]]:

@@ -157,7 +157,8 @@ def skill(
         horizon: bars that an outcome looks ahead; blocks are at least so long.
 
     Raises:
-        DataError: fewer than 8 times, rows that do not pair, or a score that is not finite.
+        DataError: fewer than 8 times or twice the horizon, rows that do not pair, or a score
+            that is not finite.
         UsageError: no baseline.
     """
     config = config or SkillConfig()
@@ -166,14 +167,17 @@ def skill(
     names = sorted(baselines)
     others = np.stack([_paired(baselines[name], score, name) for name in names], axis=1)
     axis, place = np.unique(at_s, return_inverse=True)
-    if len(axis) < LEAST_ROWS:
-        raise DataError("too_few_rows", f"{len(axis)} times are too few to tell skill from luck")
+    if len(axis) < max(LEAST_ROWS, 2 * horizon):
+        raise DataError(
+            "too_few_rows",
+            f"{len(axis)} times are too few to tell skill from luck {horizon} bars ahead",
+        )
     count = np.bincount(place).astype(np.float64)
     sums = np.zeros((len(axis), len(names)))
     np.add.at(sums, place, score[:, None] - others)
     best = int(sums.sum(axis=0).argmin())
     by_time = sums[:, best] / count
-    block = max(automatic_block_length(by_time), float(min(horizon, len(axis) // 2)))
+    block = max(automatic_block_length(by_time), float(horizon))
     interval = bootstrap_interval(
         np.column_stack([count, sums]),
         _over_the_best,
@@ -182,9 +186,7 @@ def skill(
         seed=seed,
         block_length=block,
     )
-    test = diebold_mariano(
-        by_time, horizon=min(horizon, len(axis) // 2), confidence=config.confidence
-    )
+    test = diebold_mariano(by_time, horizon=horizon, confidence=config.confidence)
     return Skill(
         best=names[best],
         difference=interval.estimate,

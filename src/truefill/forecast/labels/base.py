@@ -163,6 +163,11 @@ class FittedLabel:
         """3, or 0 for a quantity."""
         return int(LABELS.get(self.name).facts["classes"])
 
+    @property
+    def horizon(self) -> int:
+        """Bars that the label looks ahead, at most."""
+        return int(getattr(self.params, LABELS.get(self.name).facts["horizon"]))
+
     def of(self, symbol: str, bars: LabelBars) -> Labels:
         """Labels on the symbol's own bars.
 
