@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast_cases import bars_from
@@ -54,6 +54,7 @@ def test_every_label_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 50), row=st.integers(0, T - 1), factor=st.sampled_from([0.5, 1.01, 2.0]))
 def test_nothing_outside_its_interval_moves_a_label(
     case: str, seed: int, row: int, factor: float
@@ -72,7 +73,7 @@ def test_the_last_bar_of_its_interval_moves_a_label(case: str) -> None:
     before = labels_of(case, bars)
     rows = np.flatnonzero(before.known)
     assert len(rows) > 5
-    for row in rows:
+    for row in rows[::2]:
         last = np.flatnonzero(bars.timestamps_s == before.end_s[row])
         moved = [labels_of(case, shocked(bars, last, factor)) for factor in (0.9, 1.1)]
         assert any(told(before, row) != told(after, row) for after in moved)

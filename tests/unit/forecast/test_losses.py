@@ -23,13 +23,22 @@ def of(name, facts=None, **params):
     return build_loss(LossConfig(loss=name, params=params), facts)
 
 
+COMPILED = {}
+
+
+def both(loss, prediction, target):
+    """Value and gradient; a loss is compiled once a shape."""
+    if id(loss) not in COMPILED:
+        COMPILED[id(loss)] = loss, jax.jit(jax.value_and_grad(lambda *a: loss(*a)))
+    return COMPILED[id(loss)][1](np.asarray(prediction, float), np.asarray(target, float))
+
+
 def value(loss, prediction, target):
-    return float(jax.jit(lambda *a: loss(*a))(np.asarray(prediction, float), np.asarray(target)))
+    return float(both(loss, prediction, target)[0])
 
 
 def gradient(loss, prediction, target):
-    slope = jax.jit(jax.grad(lambda *a: loss(*a)))
-    return np.asarray(slope(np.asarray(prediction, float), np.asarray(target, float)))
+    return np.asarray(both(loss, prediction, target)[1])
 
 
 def lowest(loss, low=-3.0, high=6.0, outputs=()):
