@@ -8,7 +8,7 @@ import numpy as np
 
 from truefill.forecast.baselines import History, Train
 from truefill.forecast.labels import LABELS, FittedLabel, LabelBars, fit_label
-from truefill.forecast.labels.smoothed import trailing_mean
+from truefill.forecast.labels.trailing import trailing_mean
 
 HOUR = 3_600
 BARS = ("open", "high", "low", "close")

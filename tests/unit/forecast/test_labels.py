@@ -17,7 +17,7 @@ from truefill.core.errors import ConfigError, DataError, UsageError
 from truefill.data.fold_plan import plan_folds, rows_of
 from truefill.data.folds import Rows, purged_k_fold, walk_forward
 from truefill.forecast.labels import LABELS, bars_of, fit_label, label_heads
-from truefill.forecast.labels.smoothed import trailing_mean
+from truefill.forecast.labels.trailing import trailing_mean
 
 NAN = math.nan
 

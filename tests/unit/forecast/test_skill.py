@@ -9,11 +9,12 @@ import random
 import numpy as np
 import pytest
 
-from forecast_cases import asked, history, random_walk
+from forecast_cases import asked, bars_from, history, random_walk
 from truefill.config.forecast import SkillConfig
 from truefill.core.errors import DataError, UsageError
 from truefill.forecast.baselines import Forecast
 from truefill.forecast.compare import Outcomes, baselines_of, compare, forecasts_of
+from truefill.forecast.labels.trailing import trailing_mean, volatility
 from truefill.forecast.skill import diebold_mariano, skill
 
 FEW = SkillConfig(draws=400)
@@ -211,6 +212,24 @@ def test_skill_at_the_label_is_no_skill_at_the_trade():
     assert abs(over_majority.traded[""].value) < 0.08
     over_rule = compare(found["logistic"], {"r": rule}, outcomes, classes=3, config=FEW)
     assert not over_rule.skill.declared
+
+
+def test_knowing_how_wild_the_bars_are_is_no_skill():
+    """A random walk whose volatility changes: a model that sees it beats the rule with one
+    volatility, and not the one with that of late."""
+    rng = np.random.default_rng(5)
+    wild = np.exp(np.repeat(rng.normal(0.0, 1.0, 40), 150))
+    bars = bars_from(100.0 * np.exp(np.cumsum(0.003 * wild * rng.standard_normal(6_000))))
+    gap = np.nan_to_num(bars.close / trailing_mean(bars.close, 5) - 1.0)
+    late = np.nan_to_num(volatility(bars, 24), nan=0.003)
+    x = np.column_stack([gap, late, np.log(late + 1e-6), np.abs(gap)])
+    train, test = asked("smoothed", bars, 3_000, x, horizon=5)
+    found = forecasts_of(("random_walk", "scaled_walk", "logistic"), train, test)
+    outcomes, mine = Outcomes.of(train.label, test), found.pop("logistic")
+    over_one = compare(mine, {"r": found["random_walk"]}, outcomes, classes=3, config=FEW)
+    assert over_one.skill.declared and abs(over_one.traded[""].value) < 0.08
+    over_late = compare(mine, found, outcomes, classes=3, config=FEW)
+    assert over_late.skill.best == "scaled_walk" and not over_late.skill.declared
 
 
 def test_rows_without_an_outcome_are_left_out():

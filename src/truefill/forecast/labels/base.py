@@ -107,10 +107,11 @@ class Labels:
 
 @dataclass(frozen=True)
 class Walk:
-    """A random walk of log prices: mean and standard deviation of a step."""
+    """A random walk of log prices: mean of a step, and its standard deviation, or f64[T], that of
+    the steps after each bar."""
 
     drift: float
-    sigma: float
+    sigma: float | Floats
 
 
 Rule = Callable[[Any, LabelBars], Asked]

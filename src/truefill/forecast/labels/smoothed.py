@@ -10,6 +10,7 @@ from scipy.special import ndtr
 
 from truefill.core.registry import Params
 from truefill.forecast.labels.base import Asked, Floats, LabelBars, Walk, label, together
+from truefill.forecast.labels.trailing import trailing_mean
 
 
 class SmoothedParams(Params):
@@ -50,16 +51,3 @@ def smoothed(p: SmoothedParams, bars: LabelBars) -> Asked:
     first, last = at - k + 1, at + k
     whole = together(first, last, bars.session, p.crosses_session)
     return Asked(np.where(whole, (ahead - behind) / behind, np.nan), first, last)
-
-
-def trailing_mean(x: Floats, k: int) -> Floats:
-    """f64[T]: mean of the last k values, NaN before there are k. Summed oldest first, so that a
-    mean does not depend on what lies outside of it."""
-    out = np.full(len(x), np.nan)
-    n = len(x) - k + 1
-    if n > 0:
-        total = np.zeros(n)
-        for j in range(k):
-            total += x[j : j + n]
-        out[k - 1 :] = total / k
-    return out

@@ -23,7 +23,7 @@ from truefill.forecast.labels.base import (
     together,
 )
 from truefill.forecast.labels.exits import first_exit
-from truefill.forecast.labels.smoothed import trailing_mean
+from truefill.forecast.labels.trailing import volatility
 
 Width = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 
@@ -53,7 +53,7 @@ def exits(p: TripleBarrierParams, bars: LabelBars, walk: Walk, threshold: float)
     steps have the volatility that the widths are made of."""
     up, down, _ = _widths(p, bars)
     sigma = volatility(bars, p.volatility_bars) if p.unit == "volatility" else walk.sigma
-    fall, rise = first_exit(up, down, np.full(len(bars), sigma), walk.drift, p.limit_bars)
+    fall, rise = first_exit(up, down, np.broadcast_to(sigma, up.shape), walk.drift, p.limit_bars)
     return np.stack([fall, 1.0 - fall - rise, rise], axis=1)
 
 
@@ -96,11 +96,3 @@ def _widths(p: TripleBarrierParams, bars: LabelBars) -> tuple[Floats, Floats, in
         return up, np.full(len(bars), -np.log1p(-p.lower) if p.lower < 1.0 else np.inf), 0
     sigma = volatility(bars, p.volatility_bars)
     return p.upper * sigma, p.lower * sigma, p.volatility_bars
-
-
-def volatility(bars: LabelBars, window: int) -> Floats:
-    """f64[T]: root mean square of the last ``window`` log returns, about 0."""
-    squared = bars.log_return**2
-    out = np.full(len(bars), np.nan)
-    out[1:] = np.sqrt(trailing_mean(squared[1:], window))
-    return out
