@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from truefill.config.forecast import SkillConfig
+from truefill.core.bootstrap import Interval
 from truefill.core.errors import DataError
 from truefill.core.figures import Figure
 from truefill.forecast.baselines.base import FORECASTERS, Forecast, History, Train
@@ -23,7 +24,7 @@ from truefill.forecast.scores import (
     row_scores,
     signal,
 )
-from truefill.forecast.skill import Skill, skill
+from truefill.forecast.skill import Skill, score_interval, skill
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ class Outcomes:
 @dataclass(frozen=True)
 class Comparison:
     """``scores`` and ``traded`` (correlation of the forecast's signal with the return that can be
-    traded) by forecaster, its own under ""; ``skill``: of hits, or of squared errors."""
+    traded) by forecaster, its own under ""; ``skill``: of hits, or of squared errors;
+    ``mean_score``: the forecaster's hit rate (or minus its mean squared error) with its
+    interval."""
 
     scores: Mapping[str, ClassScores | RealScores]
     traded: Mapping[str, Figure]
     skill: Skill
+    mean_score: Interval
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -66,6 +70,7 @@ class Comparison:
             "scores": {name: scores.to_dict() for name, scores in self.scores.items()},
             "traded": {name: figure.as_json() for name, figure in self.traded.items()},
             "skill": self.skill.to_dict(),
+            "mean_score": asdict(self.mean_score),
         }
 
 
@@ -122,15 +127,10 @@ def compare(
             if classes
             else real_scores(truth, value)
         )
+    mine, at_s, horizon = rows.pop(""), outcomes.at_s[known], outcomes.horizon
     return Comparison(
         scores,
         traded,
-        skill(
-            rows.pop(""),
-            rows,
-            at_s=outcomes.at_s[known],
-            horizon=outcomes.horizon,
-            config=config,
-            seed=seed,
-        ),
+        skill(mine, rows, at_s=at_s, horizon=horizon, config=config, seed=seed),
+        score_interval(mine, at_s=at_s, horizon=horizon, config=config, seed=seed),
     )

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
 from truefill.config.forecast import SkillConfig
-from truefill.core.bootstrap import automatic_block_length, bootstrap_interval
+from truefill.core.bootstrap import Interval, automatic_block_length, bootstrap_interval
 from truefill.core.errors import DataError, UsageError
 from truefill.core.figures import Figure
 
@@ -166,38 +166,64 @@ def skill(
         raise UsageError("skill is over the best baseline: give at least one")
     names = sorted(baselines)
     others = np.stack([_paired(baselines[name], score, name) for name in names], axis=1)
-    axis, place = np.unique(at_s, return_inverse=True)
-    if len(axis) < max(LEAST_ROWS, 2 * horizon):
-        raise DataError(
-            "too_few_rows",
-            f"{len(axis)} times are too few to tell skill from luck {horizon} bars ahead",
-        )
-    count = np.bincount(place).astype(np.float64)
-    sums = np.zeros((len(axis), len(names)))
-    np.add.at(sums, place, score[:, None] - others)
+    count, sums = _by_time(score[:, None] - others, at_s, horizon)
     best = int(sums.sum(axis=0).argmin())
     by_time = sums[:, best] / count
-    block = max(automatic_block_length(by_time), float(horizon))
-    interval = bootstrap_interval(
-        np.column_stack([count, sums]),
-        _over_the_best,
-        draws=config.draws,
-        confidence=config.confidence,
-        seed=seed,
-        block_length=block,
-    )
+    interval = _interval(count, sums, by_time, horizon, config, seed)
     test = diebold_mariano(by_time, horizon=horizon, confidence=config.confidence)
     return Skill(
         best=names[best],
         difference=interval.estimate,
         low=interval.low,
         high=interval.high,
-        block_length=block,
-        times=len(axis),
+        block_length=interval.block_length,
+        times=len(count),
         rows=len(score),
         scores={"": _mean(score)} | {name: _mean(others[:, i]) for i, name in enumerate(names)},
         test=test,
         declared=interval.low > 0.0 and (test.low.value or 0.0) > 0.0,
+    )
+
+
+def score_interval(
+    score: Floats,
+    *,
+    at_s: Ints,
+    horizon: int,
+    config: SkillConfig | None = None,
+    seed: int = 0,
+) -> Interval:
+    """Mean of the rows' scores (a hit rate, of hits) with its interval; arguments and errors as
+    those of :func:`skill`."""
+    count, sums = _by_time(score[:, None], at_s, horizon)
+    by_time = sums[:, 0] / count
+    return _interval(count, sums, by_time, horizon, config or SkillConfig(), seed)
+
+
+def _by_time(rows: Floats, at_s: Ints, horizon: int) -> tuple[Floats, Floats]:
+    """Rows [n, k] added up by their times: counts [T], sums [T, k], oldest first."""
+    axis, place = np.unique(at_s, return_inverse=True)
+    if len(axis) < max(LEAST_ROWS, 2 * horizon):
+        raise DataError(
+            "too_few_rows",
+            f"{len(axis)} times are too few to tell skill from luck {horizon} bars ahead",
+        )
+    sums = np.zeros((len(axis), rows.shape[1]))
+    np.add.at(sums, place, rows)
+    return np.bincount(place).astype(np.float64), sums
+
+
+def _interval(
+    count: Floats, sums: Floats, by_time: Floats, horizon: int, config: SkillConfig, seed: int
+) -> Interval:
+    """Bootstrap interval of the least mean; blocks suit ``by_time`` [T], and the horizon."""
+    return bootstrap_interval(
+        np.column_stack([count, sums]),
+        _over_the_best,
+        draws=config.draws,
+        confidence=config.confidence,
+        seed=seed,
+        block_length=max(automatic_block_length(by_time), float(horizon)),
     )
 
 

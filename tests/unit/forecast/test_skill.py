@@ -15,7 +15,7 @@ from truefill.core.errors import DataError, UsageError
 from truefill.forecast.baselines import Forecast
 from truefill.forecast.compare import Outcomes, baselines_of, compare, forecasts_of
 from truefill.forecast.labels.trailing import trailing_mean, volatility
-from truefill.forecast.skill import diebold_mariano, skill
+from truefill.forecast.skill import diebold_mariano, score_interval, skill
 
 FEW = SkillConfig(draws=400)
 
@@ -105,6 +105,19 @@ def test_skill_is_over_the_best_baseline():
     assert json.loads(json.dumps(found.to_dict()))["best"] == "good"
     equal = skill(rows["good"], rows, at_s=np.arange(n), horizon=1, config=FEW)
     assert not equal.declared and equal.difference == 0.0
+
+
+def test_the_interval_of_a_hit_rate():
+    """As wide as the binomial's where rows do not depend on each other, wider where they come in
+    runs, and of all symbols together."""
+    rng = np.random.default_rng(6)
+    hits = (rng.random(400) < 0.6).astype(float)
+    found = score_interval(hits, at_s=np.arange(400), horizon=1)
+    assert found.estimate == pytest.approx(hits.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 400), rel=0.25)
+    runs = np.repeat(hits[:40], 10)
+    wide = score_interval(runs, at_s=np.arange(400), horizon=10)
+    assert wide.high - wide.low > 2.0 * (found.high - found.low)
 
 
 def test_symbols_of_a_time_are_one_draw():
@@ -197,6 +210,7 @@ def test_a_planted_lead_is_found(kind, name):
     told = compare(mine, found, Outcomes.of(train.label, test), classes=train.label.classes)
     assert told.skill.declared and told.skill.difference > 0.0
     assert told.traded[""].value > 0.4
+    assert told.mean_score.low < told.skill.scores[""] < told.mean_score.high
     json.dumps(told.to_dict())
 
 
