@@ -26,6 +26,8 @@ from truefill.forecast.labels.exits import first_exit
 from truefill.forecast.labels.trailing import volatility
 
 Width = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+TOUCH = 1e-12
+"""A log price this near to a barrier touches it: a high of 110 that of 100 and 10 %."""
 
 
 class TripleBarrierParams(Params):
@@ -66,10 +68,9 @@ def triple_barrier(p: TripleBarrierParams, bars: LabelBars) -> Asked:
     T = len(bars)
     at = np.arange(T)
     up, down, seen = _widths(p, bars)
-    upper, lower = np.log(bars.close) + up, np.log(bars.close) - down
+    upper, lower = np.log(bars.close) + up - TOUCH, np.log(bars.close) - down + TOUCH
     first = at - seen
-    asked = together(first, at + p.limit_bars, bars.session, True)
-    asked &= together(at, at + p.limit_bars, bars.session, p.crosses_session)
+    asked = together(at, at + p.limit_bars, bars.session, p.crosses_session)
     asked &= np.isfinite(up) & (up > 0.0)
     rows = np.flatnonzero(asked)
     klass, quantity, last = np.full(T, np.nan), np.full(T, np.nan), at + p.limit_bars
