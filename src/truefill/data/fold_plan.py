@@ -29,7 +29,12 @@ WITHIN = {"train": ("train",), "train_validation": ("train", "validation")}
 
 
 def plan_folds(
-    config: FoldsConfig, tables: Mapping[str, pl.DataFrame], *, horizon: int, window: int
+    config: FoldsConfig,
+    tables: Mapping[str, pl.DataFrame],
+    *,
+    horizon: int,
+    window: int,
+    label_rows: Rows | None = None,
 ) -> dict[str, Any]:
     """The folds as plain data.
 
@@ -38,15 +43,21 @@ def plan_folds(
         tables: by split; only the bar starts of train and validation are looked at.
         horizon: bars that a label looks ahead, where the config leaves it to the labels.
         window: bars that the longest feature looks at, its own included.
+        label_rows: rows (unix seconds) with the intervals that their labels look at
+            (``forecast.labels``); a time is then purged by the widest of its rows, besides
+            ``horizon`` and ``window``. Rows without a label need not be among them.
 
     Raises:
         DataError: ``too_few_folds``, ``empty_fold``.
+        UsageError: a label's row is at no bar of the folds.
     """
     stamps = pl.concat(tables[name]["timestamp"] for name in WITHIN[config.within])
     at = stamps.dt.epoch("s").to_numpy().astype(np.int64)
     axis = np.unique(at)
     ahead = horizon if config.label_horizon_bars == "auto" else config.label_horizon_bars
     rows = Rows.of_bars(at, horizon=ahead, window=window)
+    if label_rows is not None:
+        rows = _with_labels(rows, label_rows)
     made = _make(config, rows, len(axis))
     folds = made.folds if isinstance(made, Combinations) else made
     plan: dict[str, Any] = {
@@ -74,6 +85,19 @@ def rows_of(plan: Mapping[str, Any], fold: int, role: str, at: npt.NDArray[np.in
     for first, last in plan["folds"][fold][role]["bar_starts_s"]:
         inside |= (at >= first) & (at <= last)
     return inside
+
+
+def _with_labels(rows: Rows, label_rows: Rows) -> Rows:
+    """``rows``, each at least as wide as the labels of its time."""
+    if not np.isin(label_rows.at, rows.at).all():
+        raise UsageError("a label's row is at no bar of the folds", where="label_rows")
+    both = Rows(
+        np.concatenate([rows.at, label_rows.at]),
+        np.concatenate([rows.label_end, label_rows.label_end]),
+        np.concatenate([rows.window_start, label_rows.window_start]),
+    ).widest()
+    own = slice(len(rows.at))
+    return Rows(both.at[own], both.label_end[own], both.window_start[own])
 
 
 def _make(config: FoldsConfig, rows: Rows, bars: int) -> tuple[Fold, ...] | Combinations:

@@ -64,6 +64,15 @@ class Rows:
         starts = axis[np.maximum(place - (window - 1), 0)]
         return Rows(at, ends, starts)
 
+    def widest(self) -> Rows:
+        """The same rows, each with the widest interval among the rows of its time: folds of these
+        hold whole times, so that they can be told as stretches of time."""
+        axis, place = np.unique(self.at, return_inverse=True)
+        ends, starts = axis.copy(), axis.copy()
+        np.maximum.at(ends, place, self.label_end)
+        np.minimum.at(starts, place, self.window_start)
+        return Rows(self.at, ends[place], starts[place])
+
 
 @dataclass(frozen=True)
 class Fold:

@@ -6,7 +6,6 @@ tables; what is common to all (closed bars, duplicates, revisions, storing) is d
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from truefill.config.fields import Moment
+from truefill.core import extras
 from truefill.core.errors import TruefillError, UsageError
 from truefill.core.registry import Params, Registry
 from truefill.data.snapshots import Kind
@@ -86,16 +86,7 @@ SOURCES: Registry[Callable[[Any], Source]] = Registry("source")
 
 def need_extra(module: str, extra: str) -> Any:
     """Import ``module``. Raises ``UsageError`` that names the extra it comes with."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
-            raise
-        raise UsageError(
-            f"{module.split('.')[0]} is not installed",
-            where=f"source {extra}",
-            do=f"pip install 'truefill[{extra}]'",
-        ) from error
+    return extras.need_extra(module, extra, where=f"source {extra}")
 
 
 def need_key(name: str, source: str) -> str:

@@ -154,7 +154,7 @@ def test_same_seed_same_bits_also_over_many_chunks(monkeypatch):
     one = bootstrap_interval(series, draws=100, seed=4)
     assert one == bootstrap_interval(series, draws=100, seed=4)
     assert one != bootstrap_interval(series, draws=100, seed=5)
-    monkeypatch.setattr("truefill.evaluation.uncertainty.CHUNK", 300 * 7)
+    monkeypatch.setattr("truefill.core.bootstrap.CHUNK", 300 * 7)
     chunked = bootstrap_interval(series, draws=100, seed=4)
     assert chunked.low == pytest.approx(one.low, abs=0.05)
 

@@ -1,0 +1,90 @@
+"""What every registered forecaster keeps: nothing after a row moves its forecast, and the same fit
+gives the same bits."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from forecast_cases import BARS, asked, random_walk
+from truefill.core.errors import UsageError
+from truefill.forecast.baselines import FORECASTERS, Fitted, Forecast, History
+
+QUESTIONS = {
+    "smoothed": {"horizon": 4},
+    "future_return": {"horizon": 2},
+    "triple_barrier": {"limit_bars": 5, "volatility_bars": 8},
+}
+N, CUT = 160, 110
+
+
+def installed(name: str) -> bool:
+    extra = FORECASTERS.get(name).facts["extra"]
+    return extra is None or importlib.util.find_spec("lightgbm") is not None
+
+
+CASES = [
+    (entry.name, question)
+    for entry in FORECASTERS
+    for question in QUESTIONS
+    if ("real" if question == "future_return" else "class") in entry.facts["targets"]
+]
+
+
+def fitted(name: str, question: str) -> tuple[Fitted, list[History], int]:
+    if not installed(name):
+        pytest.skip("needs the extra boosting (lightgbm), which is not installed")
+    train, test = asked(question, random_walk(N, 5), CUT, **QUESTIONS[question])
+    entry = FORECASTERS.get(name)
+    return entry.make(entry.params(), train), test, train.label.classes
+
+
+def told(found: Forecast, rows: slice) -> bytes:
+    extra = b"" if found.probability is None else found.probability[rows].tobytes()
+    return found.value[rows].tobytes() + extra
+
+
+@pytest.mark.parametrize(("name", "question"), CASES)
+def test_nothing_after_a_row_moves_its_forecast(name: str, question: str) -> None:
+    """Neither what later bars say nor whether they are there: at once is as bar by bar."""
+    model, (own,), _ = fitted(name, question)
+    whole = model.predict([own])
+    for t in (CUT, CUT + 13, N - 2):
+        upto = slice(0, t - CUT + 1)
+        later = np.arange(N) > t
+        bars = {key: np.where(later, 3.0, 1.0) * getattr(own.bars, key) for key in BARS}
+        features = np.where(later[:, None], -own.features, own.features)
+        shocked = History("X", replace(own.bars, **bars), features, own.rows)
+        assert told(model.predict([shocked]), upto) == told(whole, upto)
+        fields = (*BARS, "timestamps_s", "session")
+        bars = {key: getattr(own.bars, key)[: t + 1] for key in fields}
+        rows = own.rows[own.rows <= t]
+        stream = History("X", replace(own.bars, **bars), own.features[: t + 1], rows)
+        assert told(model.predict([stream]), upto) == told(whole, upto)
+
+
+@pytest.mark.parametrize(("name", "question"), CASES)
+def test_the_same_fit_has_the_same_bits_and_is_a_forecast(name: str, question: str) -> None:
+    first, test, classes = fitted(name, question)
+    second, _, _ = fitted(name, question)
+    found = first.predict(test)
+    every = slice(None)
+    assert told(found, every) == told(second.predict(test), every)
+    assert np.isfinite(found.value).all() and len(found.value) == len(test[0].rows)
+    if classes:
+        assert found.probability is not None
+        assert found.probability.sum(axis=1) == pytest.approx(1.0) and found.probability.min() >= 0
+        assert set(found.value) <= {0.0, 1.0, 2.0}
+    else:
+        assert found.probability is None
+
+
+@pytest.mark.skipif(installed("boosting"), reason="the extra boosting is installed")
+def test_a_missing_extra_is_named() -> None:
+    train, _ = asked("smoothed", random_walk(60, 5), 50, horizon=2)
+    entry = FORECASTERS.get("boosting")
+    with pytest.raises(UsageError, match=r"pip install 'truefill\[boosting\]'"):
+        entry.make(entry.params(), train)
