@@ -66,7 +66,7 @@ docs: setup ## write docs/config.md and the tables of docs/features.md from the 
 
 lock: ## write requirements.lock again (needs uv)
 	@{ sed -n '/^#/p' requirements.lock; \
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --extra tensorboard --extra alpaca --extra ccxt --extra polygon --extra postgresql --extra yfinance \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --extra tensorboard --extra alpaca --extra boosting --extra ccxt --extra polygon --extra postgresql --extra yfinance \
 		--no-header --no-annotate --no-emit-index-url --quiet --upgrade; } > requirements.lock.partial
 	@mv requirements.lock.partial requirements.lock
 
