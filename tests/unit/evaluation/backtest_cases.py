@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from env_cases import NO_COSTS, config_of, random_split, split_of, with_windows
 from truefill.data.split import SplitArrays
@@ -76,6 +77,11 @@ DECODERS = {
     "target_weight": {"env.action": {"kind": "target_weight"}, "market.no_trade_band": 0.05,
                       "market.atr_stops": {}, "market.decision_interval_bars": 3},
 }  # fmt: skip
+KINDS = [
+    name if name == "short_flat_long" else pytest.param(name, marks=pytest.mark.slow)
+    for name in DECODERS
+]
+"""One in the fast suite, all in the slow one."""
 
 
 def drawn(kind: str, seed: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from unit.evaluation.backtest_cases import (
     BARS,
     CONTRACT,
     DECODERS,
+    KINDS,
     EVERYTHING,
     LAG,
     WINDOW,
@@ -51,7 +52,7 @@ def same_bits(a: Trace, b: Trace) -> None:
             assert one == two, field.name
 
 
-@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_backtest_is_the_replay_of_its_orders_bit_for_bit(kind: str, seed: int) -> None:
     split = market(seed)
@@ -124,7 +125,8 @@ def test_a_soft_market_is_refused(call: str) -> None:
         calls[call](melted)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_with_everything_on_the_columns_of_a_trace_are_where_the_cash_went(seed: int) -> None:
     split, rng = busy(seed), np.random.default_rng(seed + 100)
     env = make_environment(config_of(EVERYTHING), split, "backtest", routes=True)

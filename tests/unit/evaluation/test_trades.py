@@ -17,6 +17,7 @@ from truefill.market.types import ExitReason, Leg, OrderKind
 from unit.evaluation.backtest_cases import (
     CONTRACT,
     DECODERS,
+    KINDS,
     HOLD,
     drawn,
     env_of,
@@ -28,7 +29,7 @@ from unit.evaluation.backtest_cases import (
 )
 
 
-@pytest.mark.parametrize("kind", DECODERS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_profits_of_trades_are_the_change_of_equity(kind: str, seed: int) -> None:
     """Flat at the end: every cent is in a closed trade, interest and borrow fees included."""
