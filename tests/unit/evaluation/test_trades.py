@@ -17,8 +17,8 @@ from truefill.market.types import ExitReason, Leg, OrderKind
 from unit.evaluation.backtest_cases import (
     CONTRACT,
     DECODERS,
-    KINDS,
     HOLD,
+    KINDS,
     drawn,
     env_of,
     market,
