@@ -73,25 +73,8 @@ def measure(agent: dict[str, Any], repeats: int) -> dict[str, Any]:
 
     jax.config.update("jax_enable_x64", True)
     common.pin()
-    from truefill.agents import ppo
-    from truefill.agents.networks import make_network
-    from truefill.env.setup import make_environment
-
     config = common.config(**common.FULL_RULES, agent=agent)
-    env = make_environment(config, common.random_walk(), "train")
-    network = make_network(jax.random.PRNGKey(common.SEED), env.spec, config.agent)
-    key = jax.random.PRNGKey(common.SEED + 1)
-    state = ppo.init(env.spec, env.arrays, network, config.agent, key)
-
-    def update() -> None:
-        nonlocal state
-        state, log = ppo.update(
-            state, env.arrays, spec=env.spec, config=config.agent, total_steps=10**7
-        )
-        jax.block_until_ready((state, log))
-
-    seconds = common.timed(update, repeats, warmup=2)
-    return {"samples": config.agent.ppo.num_envs * config.agent.ppo.num_steps, "seconds": seconds}
+    return common.updates(config, repeats)
 
 
 def ours(agent: dict[str, Any], repeats: int) -> dict[str, Any]:

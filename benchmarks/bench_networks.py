@@ -41,27 +41,10 @@ def measure(encoder: dict[str, Any], repeats: int) -> dict[str, Any]:
     jax.config.update("jax_enable_x64", True)
     common.pin()
     common.FEATURES = FEATURES
-    from truefill.agents import ppo
-    from truefill.agents.networks import make_network
-    from truefill.env.setup import make_environment
-
     rules = {**common.FULL_RULES, "env": {**common.FULL_RULES["env"], "window_bars": WINDOW}}
     agent = {"network": {"hidden": [64, 64], "encoder": encoder}}
     config = common.config(**rules, agent=agent)
-    env = make_environment(config, common.random_walk(), "train")
-    network = make_network(jax.random.PRNGKey(common.SEED), env.spec, config.agent)
-    key = jax.random.PRNGKey(common.SEED + 1)
-    state = ppo.init(env.spec, env.arrays, network, config.agent, key)
-
-    def update() -> None:
-        nonlocal state
-        state, log = ppo.update(
-            state, env.arrays, spec=env.spec, config=config.agent, total_steps=10**7
-        )
-        jax.block_until_ready((state, log))
-
-    seconds = common.timed(update, repeats, warmup=2)
-    return {"samples": config.agent.ppo.num_envs * config.agent.ppo.num_steps, "seconds": seconds}
+    return common.updates(config, repeats)
 
 
 def main() -> None:

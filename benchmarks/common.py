@@ -198,6 +198,30 @@ def timed(work: Callable[[], Any], repeats: int, warmup: int = 1) -> list[float]
     return times
 
 
+def updates(config: Any, repeats: int) -> dict[str, Any]:
+    """Seconds of each update of the learner of ``config`` on the random walk, and its samples."""
+    import jax
+
+    from truefill.agents import ppo
+    from truefill.agents.networks import make_network
+    from truefill.env.setup import make_environment
+
+    env = make_environment(config, random_walk(), "train")
+    network = make_network(jax.random.PRNGKey(SEED), env.spec, config.agent)
+    key = jax.random.PRNGKey(SEED + 1)
+    state = ppo.init(env.spec, env.arrays, network, config.agent, key)
+
+    def update() -> None:
+        nonlocal state
+        state, log = ppo.update(
+            state, env.arrays, spec=env.spec, config=config.agent, total_steps=10**7
+        )
+        jax.block_until_ready((state, log))
+
+    seconds = timed(update, repeats, warmup=2)
+    return {"samples": config.agent.ppo.num_envs * config.agent.ppo.num_steps, "seconds": seconds}
+
+
 def rate(found: dict[str, Any]) -> tuple[float, float, float]:
     """``found["samples"]`` per second: median, lowest, highest."""
     rates = sorted(found["samples"] / seconds for seconds in found["seconds"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
 
 from truefill.cli.output import human_time
+from truefill.cli.view import Lines, View
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,53 +22,21 @@ STYLES = {"running": "bold", "complete": "green", "pruned": "yellow", "failed": 
 REFRESHES_PER_S = 4
 
 
-class TuneView(Protocol):
-    """A context that shows the events of a search."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def __call__(self, event: TuneEvent) -> None: ...
-
-
-class PlainTuneView:
-    """Lines that a log can hold."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._next: dict[int, float] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream.flush()
+class PlainTuneView(Lines):
+    """Few lines per trial."""
 
     def __call__(self, event: TuneEvent) -> None:
         if event.kind == "line":
-            self._line(event.text)
+            self._line(f"tune     {event.text}")
             return
         share = event.done / event.total if event.total else 0.0
         if event.state != "running" or share < self._next.get(event.trial, 1 / LINES_PER_TRIAL):
             return
         self._next[event.trial] = (int(share * LINES_PER_TRIAL) + 1) / LINES_PER_TRIAL
         value = "" if event.value is None else f", Sortino {event.value:+.4g}"
-        self._line(f"trial {event.trial} {share:.0%}, seed {event.seed}{value}; {summary(event)}")
-
-    def _line(self, text: str) -> None:
-        self._stream.write(f"tune     {text.rstrip()}\n")
-        self._stream.flush()
+        self._line(
+            f"tune     trial {event.trial} {share:.0%}, seed {event.seed}{value}; {summary(event)}"
+        )
 
 
 class LiveTuneView:
@@ -161,7 +130,7 @@ def summary(event: TuneEvent) -> str:
     return ", ".join(parts)
 
 
-def make_tune_view(*, quiet: bool = False) -> TuneView:
+def make_tune_view(*, quiet: bool = False) -> View[TuneEvent]:
     """The view for this terminal; with ``quiet`` (``--json``) plain lines on stderr."""
     stream = sys.stderr if quiet else sys.stdout
     if stream.isatty() and not quiet:

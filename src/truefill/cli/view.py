@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO, TypeVar
 
 from truefill.cli.output import human_time
 from truefill.pipeline.events import Event
@@ -16,7 +16,10 @@ LINES_PER_SEED = 5
 """Plain lines a seed's training prints at most."""
 
 
-class View(Protocol):
+E = TypeVar("E", contravariant=True)
+
+
+class View(Protocol[E]):
     """A context that shows events."""
 
     def __enter__(self) -> Self: ...
@@ -28,7 +31,7 @@ class View(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    def __call__(self, event: Event) -> None: ...
+    def __call__(self, event: E) -> None: ...
 
 
 def progress_text(event: Event) -> str:
@@ -47,12 +50,13 @@ def progress_text(event: Event) -> str:
     return ", ".join(parts)
 
 
-class PlainView:
-    """Lines that a log can hold: no colours, no moving cursor, few per seed."""
+class Lines:
+    """What a log can hold: no colours, no moving cursor. A context."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._next: dict[int | None, float] = {}
+        """By seed or trial, the share of the work at which its next line is due."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +69,14 @@ class PlainView:
     ) -> None:
         self._stream.flush()
 
+    def _line(self, text: str) -> None:
+        self._stream.write(text.rstrip() + "\n")
+        self._stream.flush()
+
+
+class PlainView(Lines):
+    """Few lines per seed."""
+
     def __call__(self, event: Event) -> None:
         if event.kind != "progress":
             self._line(f"{event.stage:<9}{event.text}")
@@ -75,10 +87,6 @@ class PlainView:
         self._next[event.seed] = (int(share * LINES_PER_SEED) + 1) / LINES_PER_SEED
         who = f"seed {event.seed}: " if event.seed is not None else ""
         self._line(f"{event.stage:<9}{who}{progress_text(event)}")
-
-    def _line(self, text: str) -> None:
-        self._stream.write(text.rstrip() + "\n")
-        self._stream.flush()
 
 
 class TerminalView:
@@ -123,7 +131,7 @@ class TerminalView:
         )
 
 
-def make_view(*, quiet: bool = False) -> View:
+def make_view(*, quiet: bool = False) -> View[Event]:
     """The view for this terminal; with ``quiet`` (``--json``) plain lines on stderr."""
     stream = sys.stderr if quiet else sys.stdout
     if stream.isatty() and not quiet:
