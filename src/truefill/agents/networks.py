@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 
 from truefill.agents.encoders import Encoder, Inputs, make_encoders
-from truefill.agents.layers import Dense, activate, hidden
-from truefill.agents.memory import Memory, State
 from truefill.agents.popart import Unit, rescaled
 from truefill.config.schema import AgentConfig, NetworkConfig
 from truefill.env.episodes import EnvSpec
 from truefill.market.types import Array
+from truefill.nn.layers import Dense, activate, hidden
+from truefill.nn.memory import Memory, State
 
 POLICY_GAIN = 0.01
 """Small last layer of the policy: first actions are nearly uniform (Andrychowicz et al. 2021)."""

@@ -42,6 +42,11 @@ class EnvConfig(Section):
     """Observations, actions, rewards and episodes."""
 
     window_bars: Count = Field(1, description="bars of features in one observation")
+    features: tuple[str, ...] = Field(
+        (),
+        description="what the agent sees of the market, in this order: features and forecast "
+        "columns (docs/forecasting.md); empty: all",
+    )
     state_features: tuple[str, ...] = Field(
         ("position", "unrealized_pnl", "drawdown", "cash_share"),
         description="account state in the observation; see `truefill list state_features`",

@@ -46,6 +46,7 @@ from truefill.config.evaluation import (
     SmaCrossConfig,
 )
 from truefill.config.fields import FilePath, Section
+from truefill.config.forecast import ForecastConfig
 from truefill.config.market import MarketConfig
 from truefill.config.market_parts import AtrStops, Participation, TrailingStop
 from truefill.config.no_trade import (
@@ -70,6 +71,7 @@ __all__ = [
     "EnvConfig",
     "EvaluationConfig",
     "FeatureConfig",
+    "ForecastConfig",
     "FundingWindow",
     "GatesConfig",
     "IntervalWindow",
@@ -125,6 +127,9 @@ class Config(Section):
     )
     features: tuple[FeatureConfig, ...] = Field(
         min_length=1, description="market features, in order"
+    )
+    forecast: ForecastConfig | None = Field(
+        None, description="forecasters and the forecasts an agent sees (docs/forecasting.md)"
     )
     market: MarketConfig = Field(default_factory=lambda: MarketConfig())
     env: EnvConfig = Field(default_factory=lambda: EnvConfig())

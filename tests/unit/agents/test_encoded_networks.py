@@ -14,10 +14,10 @@ import pytest
 from network_cases import environment_of
 from truefill.agents import ppo
 from truefill.agents.encoders.base import Inputs, make_encoders
-from truefill.agents.layers import Dense
 from truefill.agents.networks import ActorCritic, make_network
 from truefill.config.schema import NetworkConfig
 from truefill.core.errors import ConfigError
+from truefill.nn.layers import Dense
 
 CNN = {"kind": "cnn", "params": {"channels": [5], "kernel": 2}}
 ATTENTION = {"kind": "attention", "params": {"width": 4}}

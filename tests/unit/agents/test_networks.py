@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from env_cases import config_of, environment, split_of
-from truefill.agents.layers import affine
 from truefill.agents.networks import (
     FORBIDDEN,
     ActorCritic,
@@ -23,6 +22,7 @@ from truefill.agents.networks import (
 )
 from truefill.config.schema import AgentConfig, NetworkConfig
 from truefill.env.episodes import EnvSpec
+from truefill.nn.layers import affine
 
 MARKET = {"market.allow_short": True, "market.no_trade_band": 0.05}
 

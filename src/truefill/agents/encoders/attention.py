@@ -18,11 +18,11 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from truefill.agents.encoders.base import Encoder, Inputs, encoder, require_window
-from truefill.agents.layers import Dense, LayerNorm, activate, hidden
 from truefill.config.fields import Count
 from truefill.config.schema import NetworkConfig
 from truefill.core.registry import Params
 from truefill.market.types import Array
+from truefill.nn.layers import Dense, LayerNorm, activate, hidden
 
 FORBIDDEN = -1e9
 """Score of a later bar."""

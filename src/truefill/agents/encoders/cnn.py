@@ -18,12 +18,12 @@ import jax.numpy as jnp
 from pydantic import Field
 
 from truefill.agents.encoders.base import WHERE, Encoder, Inputs, encoder, require_window
-from truefill.agents.layers import Dense, activate, hidden
 from truefill.config.fields import Count
 from truefill.config.schema import NetworkConfig
 from truefill.core.errors import ConfigError
 from truefill.core.registry import Params
 from truefill.market.types import Array
+from truefill.nn.layers import Dense, activate, hidden
 
 
 class CnnParams(Params):

@@ -9,8 +9,8 @@ forecast's bars may run on after its last row, and must not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,11 +33,14 @@ class History:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of n rows. ``value`` f64[n]: the class, or the expected quantity. ``probability`` f64[n,
-    classes] for a label of classes: its rows add up to 1."""
+    """Of n rows. ``value`` f64[n]: the class, or the expected quantity (a position: the position in
+    -1 .. 1). ``probability`` f64[n, classes] for a label of classes: its rows add up to 1.
+    ``extra``: what else is told, by column name, f64[n]: quantiles (``q10``, ``q50``, ...), the
+    facts of a distribution."""
 
     value: Floats
     probability: Floats | None = None
+    extra: Mapping[str, Floats] = field(default_factory=dict)
 
     @staticmethod
     def of(probability: Floats) -> Forecast:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from truefill.agents import memory as cells
-from truefill.agents.memory import Cell, Memory
+from truefill.nn import memory as cells
+from truefill.nn.memory import Cell, Memory
 
 CELLS = get_args(Cell)
 T, N, UNITS, INPUTS = 9, 5, 4, 3

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from truefill.agents.layers import (
+from truefill.nn.layers import (
     ACTIVATIONS,
     GAINS,
     Dense,
