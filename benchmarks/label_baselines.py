@@ -63,7 +63,7 @@ def report(name: str, bars: LabelBars) -> None:
         found = forecasts_of(NAMES, Train.of(label, [past]), test)
         outcomes = Outcomes.of(label, test)
         mine = found.pop("logistic")
-        told = compare(mine, found, outcomes, classes=3)
+        told = compare(mine, found, outcomes, kind="class")
         right = {n: told.scores[n].accuracy for n in found} | {"logistic": told.scores[""].accuracy}
         rule = found["random_walk"].probability
         moved = np.isin(outcomes.value, (0.0, 2.0))

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from truefill.config.schema import AgentConfig
 
-KINDS = get_args(AgentConfig.model_fields["kind"].annotation)
+KINDS = tuple(k for k in get_args(AgentConfig.model_fields["kind"].annotation) if k != "rule")
 CELLS = ("gru", "lstm", "min_gru")
 POPART = {"holdout_envs": 8, "warmup_updates": 1, "min_samples": 100}
 """Whose unit is taken over in the second update: before a test kills a training."""

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from truefill.config.load import load_config as load_config
     from truefill.evaluation.policies import policy as policy
     from truefill.features.build import build_dataset as build_dataset
+    from truefill.forecast.networks import network as network
     from truefill.pipeline.api import backtest as backtest
     from truefill.pipeline.api import load_bundle as load_bundle
     from truefill.pipeline.api import make_env as make_env
     from truefill.pipeline.api import run as run
+    from truefill.pipeline.fit_api import fit_forecaster as fit_forecaster
+    from truefill.pipeline.fit_api import load_forecaster as load_forecaster
     from truefill.pipeline.tune import tune as tune
 
 __version__ = "0.1.0"
@@ -32,7 +35,10 @@ _HOMES = {
     "make_env": "truefill.pipeline.api",
     "backtest": "truefill.pipeline.api",
     "load_bundle": "truefill.pipeline.api",
+    "fit_forecaster": "truefill.pipeline.fit_api",
+    "load_forecaster": "truefill.pipeline.fit_api",
     "encoder": "truefill.agents.encoders",
+    "network": "truefill.forecast.networks",
     "policy": "truefill.evaluation.policies",
 }
 

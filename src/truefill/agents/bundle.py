@@ -1,5 +1,6 @@
 """Policy bundle: weights, normalizer, feature contract and config in one folder; all that is needed
-to act, and nothing else is used to act. The bundle of an ensemble holds those of its members."""
+to act, and nothing else is used to act. The bundle of an ensemble holds those of its members; that
+of a rule has no weights: its config says what it is."""
 
 from __future__ import annotations
 
@@ -34,10 +35,13 @@ from truefill.core.errors import PolicyError
 from truefill.core.files import write_bytes, write_json
 from truefill.core.fingerprint import sha256_file
 from truefill.core.plugins import load_plugins, sha256_of
+from truefill.env.policies import POLICIES, Given, UserPolicy, make_policy
 from truefill.market.types import Array
 
 PLUGINS = "network_plugins"
-"""Key of the contract: SHA-256 by name of the file that the network's encoder is of."""
+"""Key of the contract: SHA-256 by name of the file that the network's encoder, or the rule, is
+of."""
+RULE = "agent.rule"
 _most_likely = jax.jit(most_likely)
 
 
@@ -170,24 +174,28 @@ class Player:
 
 def save_bundle(
     folder: Path,
-    network: ActorCritic,
+    network: ActorCritic | None,
     config: dict[str, Any],
     lineage: dict[str, Any],
     norm_stats: dict[str, dict[str, float]],
     ancestors: list[dict[str, Any]] | None = None,
 ) -> None:
     """Write a bundle; ``bundle.json``, with the hash of every other file, comes last.
-    ``ancestors``: what the policies had seen that the training began with (``warm.py``)."""
+    ``network``: None of a rule, which the config names. ``ancestors``: what the policies had seen
+    that the training began with (``warm.py``)."""
     contract = {
         key: lineage[key]
         for key in ("features", "contract_sha256", "symbols", "session", "interval_s")
     }
     if ancestors:
         contract["ancestors"] = ancestors
-    plugins = sha256_of(ENCODERS, network.config.encoder.kind)
+    if network is None:
+        plugins = sha256_of(POLICIES, config["agent"]["rule"]["policy"])
+    else:
+        plugins = sha256_of(ENCODERS, network.config.encoder.kind)
     if plugins:
         contract[PLUGINS] = plugins
-    save_tree(folder / WEIGHTS, network)
+    save_tree(folder / WEIGHTS, () if network is None else network)
     write_json(folder / NORMALIZER, norm_stats)
     write_json(folder / CONTRACT, contract)
     write_json(folder / CONFIG, config)
@@ -195,16 +203,17 @@ def save_bundle(
 
 
 def _require_plugins(folder: Path, facts: Facts) -> None:
-    """Refuse a network whose encoder is not of the very file that it was trained with."""
-    kind = facts.config.agent.network.encoder.kind
-    found = sha256_of(ENCODERS, kind)
+    """Refuse a network whose encoder, or a rule, is not of the very file that it was made with."""
+    rule = facts.config.agent.rule
+    kind = facts.config.agent.network.encoder.kind if rule is None else rule.policy
+    what = "the network's encoder" if rule is None else "the rule"
+    found = sha256_of(ENCODERS, kind) if rule is None else sha256_of(POLICIES, kind)
     for name, digest in facts.contract.get(PLUGINS, {}).items():
         have = found.get(name)
         if have != digest:
             why = "is not loaded" if have is None else f"differs from the loaded one ({have[:12]})"
             raise PolicyError(
-                f"the network's encoder {kind!r} is of the plug-in {name} "
-                f"(SHA-256 {digest[:12]}), which {why}",
+                f"{what} {kind!r} is of the plug-in {name} (SHA-256 {digest[:12]}), which {why}",
                 where=str(folder),
                 do=f"load_bundle(folder, plugins=['{name}']) with the file it was trained with",
             )
@@ -227,6 +236,18 @@ def save_ensemble(folder: Path, bundles: Mapping[int, Path], rule: Rule) -> list
     return [*parts, *files, INDEX]
 
 
+def rule_of(facts: Facts) -> UserPolicy:
+    """The rule of a bundle's config, made for its contract.
+
+    Raises:
+        ConfigError: there is no such policy, or it cannot be played.
+    """
+    rule = facts.config.agent.rule
+    assert rule is not None
+    given = Given.of(facts.spec, facts.contract, facts.norm_stats)
+    return make_policy(rule.policy, rule.params, given, RULE)
+
+
 def load_bundle(folder: str | Path, plugins: Iterable[str | Path] = ()) -> Bundle:
     """Read a bundle, verifying every file's hash first.
 
@@ -246,6 +267,8 @@ def load_bundle(folder: str | Path, plugins: Iterable[str | Path] = ()) -> Bundl
     files = read_files(Path(folder))
     facts = files.facts
     _require_plugins(Path(folder), facts)
+    if facts.config.agent.rule is not None:
+        return Bundle(**vars(facts), network=rule_of(facts).parameters)
     template = make_network(jax.random.PRNGKey(0), facts.spec, facts.config.agent)
     networks = tuple(load_tree(path, template)[0] for path in files.weights)
     network: Actor = networks[0]

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from truefill.agents.networks import ActorCritic, Carry, best_action
+from truefill.env.policies import Played
 from truefill.market.types import Array
 
 NAME = "ensemble"
@@ -89,18 +90,19 @@ class Ensemble(eqx.Module):
         return jnp.argmax(count, axis=1).astype(jnp.int32)
 
 
-Actor = ActorCritic | Ensemble
-"""Whatever decides in a bundle."""
+Actor = ActorCritic | Ensemble | Played
+"""Whatever decides in a bundle: a network, several, or a rule that nobody trained."""
 
 
 def most_likely(
     network: Actor, carry: Any, values: Array, legal: Array | None
 ) -> tuple[Array, Any]:
-    """The most likely actions of a network or an ensemble, [H, N], and what it remembers then."""
-    if isinstance(network, Ensemble):
-        return network.decide(carry, values, legal)
-    carry, out, _ = network.step(carry, values, legal)
-    return best_action(network, out), carry
+    """The most likely actions of a network or an ensemble, those of a rule, [H, N], and what it
+    remembers then."""
+    if isinstance(network, ActorCritic):
+        carry, out, _ = network.step(carry, values, legal)
+        return best_action(network, out), carry
+    return network.decide(carry, values, legal)
 
 
 def _sum(x: Array) -> Array:

@@ -27,7 +27,9 @@ from truefill.config.schema import Config
 from truefill.data.split import SplitArrays
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState
+from truefill.env.policies import Given, make_policy
 from truefill.env.setup import Environment, pools
+from truefill.features.build import BuiltDataset
 from truefill.market.types import Array
 
 BARS = 120
@@ -152,9 +154,11 @@ def played_split(config: Config, split: SplitArrays) -> SplitArrays:
     return split.only(split.symbols[0]) if pools(config, split.symbols) else split
 
 
-def probe(chain: Chain, config: Config, env: Environment) -> Any:
+def probe(chain: Chain, config: Config, env: Environment, built: BuiltDataset) -> Any:
     """The fresh network (or ensemble of networks), of a few, whose actions bring about the most
-    fills."""
+    fills; the rule, where a rule is judged."""
+    if config.agent.rule is not None:
+        return the_rule(config, env.spec, built)
     best, most = None, -1
     for gain, seed in product(GAINS, range(SEEDS)):
         fresh = _fresh(config, env.spec, seed)
@@ -165,6 +169,15 @@ def probe(chain: Chain, config: Config, env: Environment) -> Any:
         if most >= ENOUGH_FILLS:
             break
     return best
+
+
+def the_rule(config: Config, spec: EnvSpec, built: BuiltDataset) -> Actor:
+    """The rule of a config, made for a dataset."""
+    assert config.agent.rule is not None
+    given = Given.of(spec, built.lineage, built.norm_stats)
+    return make_policy(
+        config.agent.rule.policy, config.agent.rule.params, given, "agent.rule"
+    ).parameters
 
 
 def _fresh(config: Config, spec: EnvSpec, seed: int) -> Actor:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from truefill.pipeline.preflight import Check, Estimate
     from truefill.pipeline.run import RunResult
 
-STAGES = ("dataset", "train", "validate", "test", "verdict")
+STAGES = ("dataset", "forecast", "train", "validate", "test", "verdict")
 STAGE_HELP = "; one of " + ", ".join(STAGES)
 
 

@@ -173,12 +173,26 @@ class CriticConfig(Section):
     popart: PopArtConfig = Field(default_factory=lambda: PopArtConfig())
 
 
-class AgentConfig(Section):
-    """The learner."""
+class RuleConfig(Section):
+    """A policy that is written, not learned, in the agent's place (docs/policies.md)."""
 
-    kind: Literal["ppo", "recurrent_ppo", "quantile_ppo", "recurrent_quantile_ppo"] = Field(
-        "ppo", description="see `truefill list agents`"
+    policy: str = Field(
+        "threshold", description="see `truefill list policies`; or one of your own, from plugins:"
     )
+    params: dict[str, Any] = Field(default_factory=dict, description="of that policy")
+
+    def __hash__(self) -> int:
+        return hash((self.policy, json.dumps(self.params, sort_keys=True)))
+
+
+class AgentConfig(Section):
+    """The learner, or the rule that stands in its place."""
+
+    kind: Literal["ppo", "recurrent_ppo", "quantile_ppo", "recurrent_quantile_ppo", "rule"] = Field(
+        "ppo",
+        description="see `truefill list agents`; rule: nothing is trained, agent.rule is judged",
+    )
+    rule: RuleConfig | None = Field(None, description="the policy of kind rule")
     network: NetworkConfig = Field(default_factory=lambda: NetworkConfig())
     memory: MemoryConfig = Field(default_factory=lambda: MemoryConfig())
     critic: CriticConfig = Field(default_factory=lambda: CriticConfig())
@@ -212,6 +226,16 @@ class AgentConfig(Section):
         if not self.recurrent:
             return 1
         return self.memory.sequence or self.ppo.num_steps
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if (self.kind == "rule") != (self.rule is not None):
+            raise ValueError(
+                "agent.kind rule needs agent.rule, e.g. {policy: threshold}"
+                if self.kind == "rule"
+                else f"agent.rule is of kind: rule, and agent.kind is {self.kind}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _critics(self) -> Self:

@@ -22,7 +22,30 @@ class SmaCrossConfig(Section):
         return self
 
 
-RESERVED = ("flat", "buy_and_hold", "constant_exposure", "sma_cross", "random", "ensemble")
+class ThresholdConfig(Section):
+    """Two thresholds on a signal of about -1 to 1."""
+
+    enter: Positive = Field(0.2, description="long from a signal of this on, short from its minus")
+    exit: float = Field(
+        0.0, description="out once the signal is below; above -enter, at most enter"
+    )
+    short: bool = Field(True, description="shorts where a symbol's rules let them; false: flat")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not -self.enter < self.exit <= self.enter:
+            raise ValueError("exit must be above -enter and not above enter")
+        return self
+
+
+RULE = "rule"
+"""The strategy's name where the judged policy is a rule (``agent.kind: rule``)."""
+FORECAST_ONLY = "forecast_only"
+"""The strategy that trades the first forecast's signal alone."""
+RESERVED = (
+    "flat", "buy_and_hold", "constant_exposure", "sma_cross", "random", "ensemble",
+    RULE, FORECAST_ONLY,
+)  # fmt: skip
 """Strategies that are scored beside policies of the user's own."""
 
 
@@ -52,6 +75,10 @@ class EvaluationConfig(Section):
         (), description="policies of your own, scored on validation and test like the agent"
     )
     sma_cross: SmaCrossConfig = Field(default_factory=lambda: SmaCrossConfig())
+    forecast_threshold: ThresholdConfig = Field(
+        default_factory=lambda: ThresholdConfig(),
+        description="how forecasters' signals are traded alone, beside the agent",
+    )
     random_draws: Count = Field(200, description="random agents with the agent's trade frequency")
     bootstrap_draws: Count = Field(2_000, description="draws of the stationary block bootstrap")
     confidence: Fraction = Field(0.95, description="level of intervals")

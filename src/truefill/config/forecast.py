@@ -195,7 +195,7 @@ class ForecastConfig(Section):
     )
     window_bars: Count = Field(60, description="bars that a network looks at")
     loss: LossConfig | None = Field(
-        None, description="null: classification for labels of classes, else regression"
+        None, description="null: cross_entropy for labels of classes, else mse"
     )
     fit: FitConfig = Field(default_factory=lambda: FitConfig())
     members: tuple[MemberConfig, ...] = Field(min_length=1, description="forecasters, by name")
@@ -214,6 +214,8 @@ class ForecastConfig(Section):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
+        if not self.label.horizons:
+            raise ValueError("give label.horizons, the bars ahead that are forecast")
         names = [member.name for member in self.members]
         for what, given in (("members", names), ("compare", self.compare), ("seeds", self.seeds),
                             ("features", self.features),

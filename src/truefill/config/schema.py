@@ -7,7 +7,7 @@ Cross-field rules are validated here, so that a wrong config fails before any wo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
@@ -104,6 +104,10 @@ SMOKE_SUFFIX = "-smoke"
 """Ends the name of a ``--smoke`` run, which says nothing about a strategy."""
 
 
+RULE_SEEDS = (0,)
+"""In place of ``training.seeds`` where nothing is trained."""
+
+
 class Config(Section):
     """One run of truefill."""
 
@@ -138,6 +142,31 @@ class Config(Section):
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig())
     gates: GatesConfig = Field(default_factory=lambda: GatesConfig())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_rule(cls, tree: Any) -> Any:
+        """A rule is one policy: it has one seed, which stands for none."""
+        agent = tree.get("agent") if isinstance(tree, dict) else None
+        kind = agent.get("kind") if isinstance(agent, dict) else getattr(agent, "kind", None)
+        if kind != "rule":
+            return tree
+        return {
+            **tree,
+            "training": _with(tree.get("training"), {"seeds": RULE_SEEDS}),
+            "evaluation": _with(tree.get("evaluation"), {"min_positive_seeds": 1}),
+        }
+
+    @model_validator(mode="after")
+    def _untrained(self) -> Self:
+        if self.agent.rule is not None:
+            for name in ("ensemble", "warm_start"):
+                if getattr(self.training, name) is not None:
+                    raise ValueError(
+                        f"training.{name} is for policies that are trained; agent.kind rule "
+                        "trains nothing"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _cross_field(self) -> Self:
         names = [feature.name for feature in self.features]
@@ -145,12 +174,13 @@ class Config(Section):
         if twice:
             raise ValueError(f"features are named twice: {', '.join(twice)}")
         rollout = self.agent.ppo.num_envs * self.agent.ppo.num_steps
-        if self.training.total_steps < rollout:
+        trained = self.agent.rule is None
+        if trained and self.training.total_steps < rollout:
             raise ValueError(
                 f"training.total_steps {self.training.total_steps} is less than one "
                 f"rollout ({rollout})"
             )
-        if self.training.eval_every_steps > self.training.total_steps:
+        if trained and self.training.eval_every_steps > self.training.total_steps:
             raise ValueError("training.eval_every_steps exceeds training.total_steps")
         needed = len(self.training.seeds)
         if self.evaluation.min_positive_seeds > needed:
@@ -184,3 +214,10 @@ class Config(Section):
         """Timezone of the session, UTC without one."""
         session = self.data.session
         return ZoneInfo(session.timezone if session else "UTC")
+
+
+def _with(section: Any, new: dict[str, Any]) -> Any:
+    """A section, parsed or not, with other values."""
+    if isinstance(section, Section):
+        return section.model_copy(update=new)
+    return {**section, **new} if isinstance(section, dict) else new if section is None else section

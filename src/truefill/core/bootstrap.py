@@ -65,25 +65,30 @@ def automatic_block_length(series: F64) -> float:
         return 1.0
     run = max(5, int(math.sqrt(math.log10(n))))
     longest = min(math.ceil(math.sqrt(n)) + run, n - 1)
-    covariance = np.array(
-        [math.fsum(centred[lag:] * centred[: n - lag]) / n for lag in range(longest + 1)]
-    )
-    significant = np.abs(covariance / variance) >= 2.0 * math.sqrt(math.log10(n) / n)
-    m = next(
-        (m for m in range(longest - run + 1) if not significant[m + 1 : m + run + 1].any()),
-        longest,
-    )
+    loud = 2.0 * math.sqrt(math.log10(n) / n)
+    covariance, quiet, m = [variance], 0, longest
+    for lag in range(1, longest + 1):  # no further than the bandwidth needs
+        covariance.append(_covariance(centred, lag))
+        quiet = 0 if abs(covariance[lag] / variance) >= loud else quiet + 1
+        if quiet == run:
+            m = lag - run
+            break
     bandwidth = min(2 * max(m, 1), longest)
+    covariance += [_covariance(centred, lag) for lag in range(len(covariance), bandwidth + 1)]
     lags = np.arange(1, bandwidth + 1)
     window = np.minimum(1.0, 2.0 * (1.0 - lags / bandwidth))
-    weighted = 2.0 * window * covariance[1 : bandwidth + 1]
-    spectrum = float(covariance[0]) + math.fsum(weighted)
+    weighted = 2.0 * window * np.array(covariance[1 : bandwidth + 1])
+    spectrum = covariance[0] + math.fsum(weighted)
     slope = math.fsum(lags * weighted)
     ceiling = math.ceil(min(3.0 * math.sqrt(n), n / 3.0))
     if spectrum <= 0.0:
         return float(ceiling)
     length = (abs(slope) / spectrum) ** (2.0 / 3.0) * n ** (1.0 / 3.0)
     return float(min(max(length, 1.0), ceiling))
+
+
+def _covariance(centred: F64, lag: int) -> float:
+    return math.fsum(centred[lag:] * centred[: len(centred) - lag]) / len(centred)
 
 
 def stationary_indices(

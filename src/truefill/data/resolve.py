@@ -66,9 +66,9 @@ def resolve(config: Config) -> Config:
 
 
 def label_horizon_bars(config: Config) -> int:
-    """Bars that a label of ``config`` looks ahead. Agents learn from rewards inside their split:
-    they have no labels, 0."""
-    return 0
+    """Bars that the labels of ``config`` look ahead, at most. Agents learn from rewards inside
+    their split: without forecasters there are no labels, 0."""
+    return 0 if config.forecast is None else max(config.forecast.label.horizons)
 
 
 def purge_bars(config: Config) -> int:

@@ -115,6 +115,21 @@ class SplitArrays:
             **{name: getattr(self, name)[own] for name in per_symbol},
         )
 
+    def since(self, first: int) -> SplitArrays:
+        """The split from bar ``first`` on."""
+        if first == 0:
+            return self
+        seconds = self.timestamps_s[first:]
+        cut = (*PRICES, "volume", "atr", "present", "features", "clock", "no_trade", "session_end",
+               "last", "closed")  # fmt: skip
+        return replace(
+            self,
+            timestamps_s=seconds,
+            periods_per_year=periods_per_year(_axis(seconds), self.interval_s),
+            extra={name: values[first:] for name, values in self.extra.items()},
+            **{name: getattr(self, name)[first:] for name in cut},
+        )
+
 
 def to_arrays(
     name: str,

@@ -46,7 +46,8 @@ class TestEvidence:
     paired: Mapping[str, PairedDifference]
     """Baseline -> paired difference; the same keys."""
     seed_returns: Mapping[int, float]
-    """Seed -> net return; every seed, all evaluated within this opening."""
+    """Seed -> net return; every seed, all evaluated within this opening. Of a rule, which nobody
+    trained, none."""
     stressed_return: float
     """Net return at ``cost_multiple`` times all costs."""
     slippage_returns: Mapping[float, float]
@@ -235,6 +236,12 @@ def _deflated_check(test: TestEvidence, config: EvaluationConfig) -> Check:
 
 
 def _seed_check(test: TestEvidence, config: EvaluationConfig) -> Check:
+    if not test.seed_returns:
+        text = (
+            "A rule was judged: nothing was trained, so there are no seeds that could disagree; "
+            f"its own net return on test is {percent(test.net_return)}."
+        )
+        return Check("seeds", test.net_return > 0.0, text)
     positive = sum(value > 0.0 for value in test.seed_returns.values())
     each = ", ".join(f"{seed}: {percent(value)}" for seed, value in test.seed_returns.items())
     text = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from truefill.core.figures import Figure, ratio
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Kind = Literal["class", "real", "quantile", "position"]
+"""What a forecast says of a row: a class with its probabilities, a quantity, quantiles of it, or a
+position in -1 .. 1."""
 
 LEAST_PROBABILITY = 1e-15
 """Floor of a probability inside the log loss, so that a sure and wrong forecast costs 34.5, not

@@ -4,7 +4,8 @@ Every row has a score, higher is better (hit or miss; minus the squared error; m
 The skill is the mean score less that of the best baseline *on these rows*, whichever it is; its
 interval comes from the stationary block bootstrap over times (all symbols of a time together), and
 every resample chooses its own best baseline. Skill is declared only where that interval lies above
-0 and the Diebold-Mariano test against the best baseline agrees at the same confidence.
+0 and the Diebold-Mariano test against the best baseline agrees at the same confidence. Forecasters
+that are judged together share the resamples, whose blocks suit the most dependent of them.
 
 Sources: Diebold & Mariano (1995), "Comparing Predictive Accuracy"; Harvey, Leybourne & Newbold
 (1997), "Testing the equality of prediction mean squared errors"; Politis & Romano (1994).
@@ -22,13 +23,14 @@ import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
 from truefill.config.forecast import SkillConfig
-from truefill.core.bootstrap import Interval, automatic_block_length, bootstrap_interval
+from truefill.core.bootstrap import Interval
 from truefill.core.errors import DataError, UsageError
 from truefill.core.figures import Figure
+from truefill.forecast.resample import ByTime, Key, Resamples, block_length, enough_times
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-LEAST_ROWS = 8
+OWN, BASE = "forecaster", "baseline"
 
 
 @dataclass(frozen=True)
@@ -161,28 +163,104 @@ def skill(
             that is not finite.
         UsageError: no baseline.
     """
+    alone: Measure = ({"": score}, baselines)
+    found = standings({"": alone}, at_s=at_s, horizon=horizon, config=config, seed=seed)
+    return found[""][""].skill
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A forecaster's skill, and by fold: ``{"rows", "times", "score", "best", "difference", "low",
+    "high"}``, or ``{"rows", "times", "reason"}`` where the fold is too short."""
+
+    skill: Skill
+    by_fold: Mapping[str, Mapping[str, Any]]
+
+
+Measure = tuple[Mapping[str, Floats], Mapping[str, Floats]]
+"""Scores of forecasters and of baselines, f64[n] by name, higher is better."""
+
+
+def standings(
+    measures: Mapping[str, Measure],
+    *,
+    at_s: Ints,
+    horizon: int,
+    config: SkillConfig | None = None,
+    folds: Ints | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Standing]]:
+    """By measure and forecaster: its skill over the best baseline, all on the same resamples;
+    arguments and errors as those of :func:`skill`. ``folds`` i64[n]: the fold of each row, a time
+    in one."""
     config = config or SkillConfig()
-    if not baselines:
-        raise UsageError("skill is over the best baseline: give at least one")
-    names = sorted(baselines)
-    others = np.stack([_paired(baselines[name], score, name) for name in names], axis=1)
-    count, sums = _by_time(score[:, None] - others, at_s, horizon)
-    best = int(sums.sum(axis=0).argmin())
-    by_time = sums[:, best] / count
-    interval = _interval(count, sums, by_time, horizon, config, seed)
-    test = diebold_mariano(by_time, horizon=horizon, confidence=config.confidence)
-    return Skill(
-        best=names[best],
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
-        block_length=interval.block_length,
-        times=len(count),
-        rows=len(score),
-        scores={"": _mean(score)} | {name: _mean(others[:, i]) for i, name in enumerate(names)},
-        test=test,
-        declared=interval.low > 0.0 and (test.low.value or 0.0) > 0.0,
+    columns: dict[Key, Floats] = {}
+    differences: dict[Key, Floats] = {}
+    for measure, (scores, baselines) in measures.items():
+        if not baselines:
+            raise UsageError("skill is over the best baseline: give at least one")
+        columns |= {(measure, OWN, name): own for name, own in scores.items()}
+        columns |= {(measure, BASE, name): baselines[name] for name in sorted(baselines)}
+    table = ByTime.of(columns, at_s, horizon, folds)
+    for key in table.keys:
+        if key[1] == OWN:
+            differences[key] = table.difference(key, table.best(_others(table, key)))
+    drawn = Resamples.draw(
+        table,
+        draws=config.draws,
+        block_length=block_length(list(differences.values()), horizon),
+        confidence=config.confidence,
+        seed=seed,
     )
+    out: dict[str, dict[str, Standing]] = {measure: {} for measure in measures}
+    for key, difference in differences.items():
+        test = diebold_mariano(difference, horizon=horizon, confidence=config.confidence)
+        by_fold = {} if folds is None else _by_fold(table, drawn, key, horizon)
+        out[key[0]][key[2]] = Standing(_skill(table, drawn, key, test, len(at_s)), by_fold)
+    return out
+
+
+def _skill(table: ByTime, drawn: Resamples, key: Key, test: DieboldMariano, rows: int) -> Skill:
+    others = _others(table, key)
+    means = {other[2]: table.mean(other) for other in others}
+    best, own = table.best(others), table.mean(key)
+    low, high = drawn.over_the_best(key, others)
+    return Skill(
+        best=best[2],
+        difference=own - means[best[2]],
+        low=low,
+        high=high,
+        block_length=drawn.block_length,
+        times=len(table.count),
+        rows=rows,
+        scores={"": own} | means,
+        test=test,
+        declared=low > 0.0 and (test.low.value or 0.0) > 0.0,
+    )
+
+
+def _others(table: ByTime, key: Key) -> list[Key]:
+    """The baselines under the same measure."""
+    return [other for other in table.keys if other[:2] == (key[0], BASE)]
+
+
+def _by_fold(
+    table: ByTime, drawn: Resamples, key: Key, horizon: int
+) -> dict[str, Mapping[str, Any]]:
+    out: dict[str, Mapping[str, Any]] = {}
+    others = _others(table, key)
+    for part in drawn.parts:
+        rows, times = table.of_part(part)
+        told: dict[str, Any] = {"rows": rows, "times": times}
+        if not enough_times(times, horizon):
+            out[str(part)] = told | {"reason": f"{times} times are too few"}
+            continue
+        best, score = table.best(others, part), table.mean(key, part)
+        low, high = drawn.over_the_best(key, others, part)
+        difference = score - table.mean(best, part)
+        told |= {"score": score, "best": best[2], "difference": difference}
+        out[str(part)] = told | {"low": low, "high": high}
+    return out
 
 
 def score_interval(
@@ -195,51 +273,27 @@ def score_interval(
 ) -> Interval:
     """Mean of the rows' scores (a hit rate, of hits) with its interval; arguments and errors as
     those of :func:`skill`."""
-    count, sums = _by_time(score[:, None], at_s, horizon)
-    by_time = sums[:, 0] / count
-    return _interval(count, sums, by_time, horizon, config or SkillConfig(), seed)
+    alone = {"": score}
+    return score_intervals(alone, at_s=at_s, horizon=horizon, config=config, seed=seed)[""]
 
 
-def _by_time(rows: Floats, at_s: Ints, horizon: int) -> tuple[Floats, Floats]:
-    """Rows [n, k] added up by their times: counts [T], sums [T, k], oldest first."""
-    axis, place = np.unique(at_s, return_inverse=True)
-    if len(axis) < max(LEAST_ROWS, 2 * horizon):
-        raise DataError(
-            "too_few_rows",
-            f"{len(axis)} times are too few to tell skill from luck {horizon} bars ahead",
-        )
-    sums = np.zeros((len(axis), rows.shape[1]))
-    np.add.at(sums, place, rows)
-    return np.bincount(place).astype(np.float64), sums
-
-
-def _interval(
-    count: Floats, sums: Floats, by_time: Floats, horizon: int, config: SkillConfig, seed: int
-) -> Interval:
-    """Bootstrap interval of the least mean; blocks suit ``by_time`` [T], and the horizon."""
-    return bootstrap_interval(
-        np.column_stack([count, sums]),
-        _over_the_best,
+def score_intervals(
+    scores: Mapping[str, Floats],
+    *,
+    at_s: Ints,
+    horizon: int,
+    config: SkillConfig | None = None,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """The same of several, on the same resamples."""
+    config = config or SkillConfig()
+    table = ByTime.of({("", OWN, name): own for name, own in scores.items()}, at_s, horizon)
+    length = block_length([table.sums[:, k] / table.count for k in range(len(scores))], horizon)
+    drawn = Resamples.draw(
+        table,
         draws=config.draws,
+        block_length=length,
         confidence=config.confidence,
         seed=seed,
-        block_length=max(automatic_block_length(by_time), float(horizon)),
     )
-
-
-def _over_the_best(samples: Floats) -> Floats:
-    """[B, n, 1 + baselines] of counts and summed differences -> [B]: the least mean difference."""
-    total = samples.sum(axis=1)
-    return np.asarray((total[:, 1:] / total[:, :1]).min(axis=1), np.float64)
-
-
-def _paired(values: Floats, score: Floats, name: str) -> Floats:
-    if len(values) != len(score):
-        raise DataError("paired", f"{len(values)} rows of {name} against {len(score)}")
-    if not (np.isfinite(values).all() and np.isfinite(score).all()):
-        raise DataError("null", f"scores of the forecaster and of {name} must be finite")
-    return values
-
-
-def _mean(values: Floats) -> float:
-    return math.fsum(values) / len(values)
+    return {key[2]: Interval(table.mean(key), *drawn.interval(key), length) for key in table.keys}

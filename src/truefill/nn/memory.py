@@ -12,6 +12,7 @@ gates of Gers et al. 2000; minGRU: Feng et al. 2024, whose gates do not see the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -26,6 +27,14 @@ State = tuple[Array, ...]
 """Arrays [units, N]: the output first, then what else the cell keeps."""
 FORGET_BIAS = 1.0
 """An LSTM remembers at first (Jozefowicz et al. 2015)."""
+
+
+Orthogonal = Callable[[Array, int, int], Array]
+"""(key, rows, columns) -> float32 with orthonormal rows or columns."""
+
+
+def _by_qr(key: Array, rows: int, columns: int) -> Array:
+    return jax.nn.initializers.orthogonal()(key, (rows, columns), jnp.float32)
 
 
 class Weights(eqx.Module):
@@ -47,13 +56,15 @@ class Memory(eqx.Module):
     weights: Weights
     cell: Cell = eqx.field(static=True)
 
-    def __init__(self, key: Array, cell: Cell, inputs: int, units: int) -> None:
+    def __init__(
+        self, key: Array, cell: Cell, inputs: int, units: int, *, orthogonal: Orthogonal = _by_qr
+    ) -> None:
+        """``orthogonal`` draws the weights of the state."""
         self.cell = cell
         gates, recurrent, _ = _SHAPES[cell]
         input_key, state_key = jax.random.split(key)
-        orthogonal = jax.nn.initializers.orthogonal()
         keys = jax.random.split(state_key, max(recurrent, 1))[:recurrent]
-        blocks = [orthogonal(k, (units, units), jnp.float32) for k in keys]
+        blocks = [orthogonal(k, units, units) for k in keys]
         bias = jnp.zeros(gates * units, jnp.float32)
         if cell == "lstm":
             bias = bias.at[units : 2 * units].set(FORGET_BIAS)
@@ -84,20 +95,21 @@ class Memory(eqx.Module):
         return _sequence(self.cell, self.weights, state, x, start)
 
 
-def _product(a: Array, b: Array) -> Array:
+def product(a: Array, b: Array) -> Array:
+    """[m, k] x [k, N] -> [m, N]."""
     return jax.lax.dot_general(a, b, (((1,), (0,)), ((), ())))
 
 
-def _outer(a: Array, b: Array) -> Array:
+def outer(a: Array, b: Array) -> Array:
     """[m, N] x [n, N] -> [m, n], summed over N."""
     return jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())))
 
 
 def _forward(cell: Cell, w: Weights, state: State, x: Array) -> tuple[State, tuple[Array, ...]]:
     """The new state, and what the way back needs."""
-    seen = _product(w.inputs, x) + w.bias[:, None]
-    held = _product(w.state, state[0]) if w.state.shape[0] else None
-    return _FORWARD[cell](w, state, seen, held)
+    seen = product(w.inputs, x) + w.bias[:, None]
+    held = product(w.state, state[0]) if w.state.shape[0] else None
+    return CELL_FORWARD[cell](w, state, seen, held)
 
 
 def _gates(x: Array, units: int) -> list[Array]:
@@ -171,8 +183,8 @@ def _min_gru_back(
 
 _SHAPES = {"gru": (3, 3, 1), "lstm": (4, 4, 2), "min_gru": (2, 0, 1)}
 """Gates that read the input, gates that read the state, arrays of state."""
-_FORWARD: dict[Cell, Any] = {"gru": _gru, "lstm": _lstm, "min_gru": _min_gru}
-_BACK: dict[Cell, Any] = {"gru": _gru_back, "lstm": _lstm_back, "min_gru": _min_gru_back}
+CELL_FORWARD: dict[Cell, Any] = {"gru": _gru, "lstm": _lstm, "min_gru": _min_gru}
+CELL_BACK: dict[Cell, Any] = {"gru": _gru_back, "lstm": _lstm_back, "min_gru": _min_gru_back}
 
 
 def _forget(state: State, start: Array) -> State:
@@ -211,19 +223,19 @@ def _sequence_back(cell: Cell, kept: Any, g: Array) -> tuple[Weights, State, Arr
     def one(carry: tuple[State, Weights], row: Any) -> tuple[tuple[State, Weights], Array]:
         (dh, *rest), total = carry
         g, x, before, saved, start = row
-        seen, held, change, inner = _BACK[cell](before, saved, (dh + g, *rest))
+        seen, held, change, inner = CELL_BACK[cell](before, saved, (dh + g, *rest))
         dh, *rest = change
         d_state = total.state
         if to_state.shape[1]:
-            dh = dh + _product(to_state, held)
-            d_state = d_state + _outer(held, before[0])
+            dh = dh + product(to_state, held)
+            d_state = d_state + outer(held, before[0])
         total = Weights(
-            inputs=total.inputs + _outer(seen, x),
+            inputs=total.inputs + outer(seen, x),
             state=d_state,
             bias=total.bias + seen.sum(axis=1),
             state_bias=total.state_bias + inner.sum(axis=1),
         )
-        return (_forget((dh, *rest), start), total), _product(to_input, seen)
+        return (_forget((dh, *rest), start), total), product(to_input, seen)
 
     zeros = tuple(jnp.zeros_like(s[0]) for s in before)
     rows = (g, x, before, saved, start)

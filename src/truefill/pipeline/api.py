@@ -146,7 +146,11 @@ def _split_of(config: Config, name: str) -> SplitArrays:
         raise SealedTestError("the test split is sealed", do="use train or validation")
     if name not in get_args(OpenSplit):
         raise UsageError(f"no split is called {name!r}", do="use train or validation")
-    built = build_dataset(config)
+    return arrays_of(build_dataset(config), name)
+
+
+def arrays_of(built: BuiltDataset, name: str) -> SplitArrays:
+    """A split of a dataset in memory as arrays."""
     return to_arrays(
         name,
         built.tables[name],

@@ -22,10 +22,23 @@ LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "polars", "pyarrow", 
 TRAINING = ("core", "config", "data", "market", "nn", "env", "agents")
 STAGING = ("pipeline/stages.py", "pipeline/worker.py", "pipeline/pool.py")
 ASSESSING = (*TRAINING, "evaluation", *STAGING, "pipeline/assess.py", "pipeline/ledger.py",
-             "pipeline/select.py", "pipeline/behaviours.py")  # fmt: skip
+             "pipeline/select.py", "pipeline/behaviours.py", "pipeline/rule.py", "forecast",
+             "pipeline/forecast_units.py", "pipeline/forecast_gather.py",
+             "pipeline/forecast_combine.py")  # fmt: skip
+FORECASTING = ("core", "config", "data", "market", "nn", "forecast", *STAGING,
+               "pipeline/forecast_units.py")  # fmt: skip
 CODE = {
     "dataset": ("core", "config", "data", "features"),
-    "train": (*TRAINING, *STAGING),
+    "forecast_plan": FORECASTING,
+    "fit": FORECASTING,
+    "forecast": (
+        *FORECASTING,
+        "env",
+        "evaluation",
+        "pipeline/forecast_gather.py",
+        "pipeline/forecast_combine.py",
+    ),
+    "train": (*TRAINING, *STAGING, "pipeline/rule.py"),
     "select": ASSESSING,
     "validate": ASSESSING,
     "test": ASSESSING,

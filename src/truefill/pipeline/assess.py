@@ -1,7 +1,8 @@
-"""Assess the trained policies and every baseline on one split, through the one market."""
+"""Assess the policies of a run and every baseline on one split, through the one market."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 import polars as pl
 
 from truefill.agents.bundle import Bundle
-from truefill.agents.ensemble import NAME as ENSEMBLE
+from truefill.config.evaluation import FORECAST_ONLY
 from truefill.config.schema import Config, GatesConfig
 from truefill.config.symbol_rules import Rules
 from truefill.core.files import write_json, write_parquet
+from truefill.core.fingerprint import fingerprint
 from truefill.data.split import SplitArrays
 from truefill.env.setup import FOREVER, Environment, make_decoder, make_environment
 from truefill.evaluation import baseline_orders as baselines
@@ -23,6 +25,7 @@ from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
 from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
 from truefill.evaluation.policies import Given, UserPolicy, make_policy, played_as
+from truefill.evaluation.threshold import orders_of, over_all_symbols
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -37,50 +40,58 @@ class Assessment:
     metrics: dict[str, Metrics]
     """Strategy -> measures."""
     gates: tuple[GateResult, ...]
-    seed_returns: dict[int, float]
     own: dict[str, str]
-    """SHA-256 of each policy of the user's own, by strategy."""
+    """SHA-256, by strategy, of each policy that is scored beside the agent: of the user's own, and
+    of what trades the first forecast alone."""
 
 
 def assess(
     config: Config,
     split: SplitArrays,
-    bundles: dict[int, Bundle],
-    chosen: int,
+    policies: Mapping[str, Bundle],
+    chosen: str,
     contract_sha256: str,
     rows: dict[str, int],
     folder: Path,
     *,
-    ensemble: Bundle | None = None,
+    signal: str | None = None,
 ) -> Assessment:
-    """Backtest every seed's bundle and every baseline; write the split's files to ``folder``.
-    Judged is the chosen seed, or the ``ensemble`` of all where there is one."""
+    """Backtest every policy and every baseline; write the split's files to ``folder``.
+
+    Args:
+        policies: by strategy: every seed's, the ensemble of all where there is one; or a rule.
+        chosen: the one of them that is judged.
+        signal: the feature that ``forecast_only`` trades by ``evaluation.forecast_threshold``; it
+            is a policy of its own, no baseline. None: there are no forecasts.
+    """
     env = make_environment(config, split, "backtest")
-    seeds = {
-        seed: backtest(bundle, env, split, contract_sha256)[0] for seed, bundle in bundles.items()
-    }
-    traces = {f"seed-{seed}": trace for seed, trace in seeds.items()}
-    me, judged = f"seed-{chosen}", bundles[chosen]
-    if ensemble is not None:
-        me, judged = ENSEMBLE, ensemble
-        traces[ENSEMBLE] = backtest(ensemble, env, split, contract_sha256)[0]
-    agent = traces[me]
+    traces: dict[str, Trace] = {}
+    for name, bundle in policies.items():
+        with played_as(name, "agent"):
+            traces[name] = backtest(bundle, env, split, contract_sha256)[0]
+    agent, judged = traces[chosen], policies[chosen]
     own = _own_policies(config, env, judged)
     for name, policy in own.items():
         with played_as(name):
             traces[name] = backtest(policy, env, split, contract_sha256)[0]
-    together = _together(config, env, split)
+    scored = {name: found.sha256 for name, found in own.items()}
+    together = over_all_symbols(config, split) if env.arrays.pool is not None else env
+    if signal is not None:
+        traces[FORECAST_ONLY] = _forecast_only(config, together, split, judged, signal)
+        scored[FORECAST_ONLY] = _forecast_id(config, signal, contract_sha256)
     traces.update(_baselines(config, together, split, agent))
     draws, traces[RANDOM] = _random(config, together, split, agent)
     metrics = {
-        name: _measure(config, trace, exempt=not (_trained(name) or name in own))
+        name: _measure(config, trace, exempt=not (name in policies or name in scored))
         for name, trace in traces.items()
     }
-    gates = check_gates(metrics[me], _gates_config(config, env.rules), rows=rows)
+    gates = check_gates(metrics[chosen], _gates_config(config, env.rules), rows=rows)
     facts = {
         "strategies": {name: found.to_dict() for name, found in metrics.items()},
         "random_net_returns": draws,
-        "paired": _paired(config, agent, traces),
+        "paired": _paired(
+            config, agent, {name: t for name, t in traces.items() if name not in policies}
+        ),
         **_stress(config, split, judged, contract_sha256),
         "shortfall": evidence_shortfall(
             _evidence_rule(config),
@@ -106,8 +117,7 @@ def assess(
     write_parquet(folder / FILES[1], pl.concat(trades))
     write_json(folder / FILES[2], facts)
     write_json(folder / FILES[3], [gate.to_dict() for gate in gates])
-    returns = {seed: trace.net_return for seed, trace in seeds.items()}
-    return Assessment(metrics, gates, returns, {name: found.sha256 for name, found in own.items()})
+    return Assessment(metrics, gates, scored)
 
 
 def _gates_config(config: Config, rules: tuple[Rules, ...]) -> GatesConfig:
@@ -181,13 +191,20 @@ def _from(orders: OrderList, first: int) -> OrderList:
     return OrderList(np.pad(orders.kind, head), np.pad(orders.value, head))
 
 
-def _together(config: Config, env: Environment, split: SplitArrays) -> Environment:
-    """The market of the baselines: one account over all symbols, also where the agent trades one
-    symbol at a time."""
-    if env.arrays.pool is None:
-        return env
-    settings = config.env.model_copy(update={"episode_symbols": "all"})
-    return make_environment(config.model_copy(update={"env": settings}), split, "backtest")
+def _forecast_only(
+    config: Config, env: Environment, split: SplitArrays, agent: Bundle, signal: str
+) -> Trace:
+    """Trades one signal, in its own unit, with two thresholds, in the agent's market."""
+    given = Given.of(env.spec, agent.contract, agent.norm_stats)
+    values = split.features[:, :, split.feature_names.index(signal)].astype(np.float64)
+    orders = orders_of(given.raw(signal, values), env, config.evaluation.forecast_threshold)
+    return _replay([orders], env, split)[0]
+
+
+def _forecast_id(config: Config, signal: str, contract_sha256: str) -> str:
+    """What the ledger knows the forecast's own strategy by."""
+    rule = config.evaluation.forecast_threshold.model_dump(mode="json")
+    return fingerprint({FORECAST_ONLY: rule, "signal": signal, "contract": contract_sha256})
 
 
 def _replay(orders: list[OrderList], env: Environment, split: SplitArrays) -> list[Trace]:
@@ -248,7 +265,7 @@ def _measure(config: Config, trace: Trace, *, exempt: bool) -> Metrics:
     )
 
 
-def _paired(config: Config, agent: Trace, traces: dict[str, Trace]) -> dict[str, Any]:
+def _paired(config: Config, agent: Trace, traces: Mapping[str, Trace]) -> dict[str, Any]:
     settings = config.evaluation
     return {
         name: paired_difference(
@@ -259,13 +276,7 @@ def _paired(config: Config, agent: Trace, traces: dict[str, Trace]) -> dict[str,
             seed=settings.seed,
         ).to_dict()
         for name, trace in traces.items()
-        if not _trained(name)
     }
-
-
-def _trained(strategy: str) -> bool:
-    """Is it no baseline?"""
-    return strategy.startswith("seed-") or strategy == ENSEMBLE
 
 
 def _stress(

@@ -12,6 +12,8 @@ SUMMARY = "train/summary.json"
 
 def judged_behaviour(summary: dict[str, Any]) -> str:
     """What the judged policy does, as a sentence."""
+    if summary.get("rule") is not None:
+        return f"The rule {summary['rule']['policy']} {summary['rule']['behaviour']['text']}."
     if summary["ensemble"] is not None:
         return f"The ensemble {summary['ensemble']['behaviour']['text']}."
     seed = summary["chosen_seed"]
@@ -26,7 +28,8 @@ def behaviours(folder: Path) -> dict[str, Any] | None:
         return None
     summary = read_json(path)
     seeds = {seed: found["behaviour"] for seed, found in summary["seeds"].items()}
-    one = summary["ensemble"] or {"behaviour": seeds[str(summary["chosen_seed"])]}
+    one = summary.get("rule") or summary["ensemble"]
+    one = one or {"behaviour": seeds[str(summary["chosen_seed"])]}
     return {
         "policy": summary["chosen"],
         "name": one["behaviour"]["name"],

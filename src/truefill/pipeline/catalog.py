@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from truefill.config.agent import RuleConfig
 from truefill.config.schema import (
     AgentConfig,
     CriticConfig,
@@ -136,6 +137,7 @@ def _agents() -> list[Item]:
         ),
         "recurrent_quantile_ppo": ("Both: memory, and a critic of quantiles.",
                                    both + memory + critic),
+        "rule": (_first_line(RuleConfig.__doc__), _under("rule.", parameters(RuleConfig))),
     }  # fmt: skip
     return [Item(name, *known[name]) for name in _choices(AgentConfig, "kind")]
 
@@ -144,6 +146,12 @@ def _encoders() -> list[Item]:
     from truefill.agents.encoders import ENCODERS
 
     return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in ENCODERS]
+
+
+def _policies() -> list[Item]:
+    from truefill.env.policies import POLICIES
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in POLICIES]
 
 
 def _baselines() -> list[Item]:
@@ -222,6 +230,7 @@ KINDS: dict[str, Callable[[], Iterable[Item]]] = {
     "ensembles": _ensembles,
     "gates": _gates,
     "normalizers": _normalizers,
+    "policies": _policies,
     "rewards": _rewards,
     "samples": _samples,
     "sources": _sources,

@@ -71,7 +71,8 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
     rows = {name: split_rows(config, name) for name in ("train", "validation", "test")}
     total_rows = sum(rows.values())
     rate = samples_per_s(config)
-    train_s = ceil(seeds / workers) * (config.training.total_steps / rate * 1.1 + COMPILE_S)
+    steps = 0 if config.agent.rule is not None else config.training.total_steps
+    train_s = ceil(seeds / workers) * (steps / rate * 1.1 + COMPILE_S)
     dataset_s = DATASET_S + total_rows * len(config.features) / CELLS_PER_S
     curves = seeds + 5 + len(config.evaluation.policies) + config.evaluation.random_draws
     backtest_rows = rows["validation"] + rows["test"]
@@ -82,9 +83,10 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
         disk_bytes=_disk_bytes(config, total_rows, backtest_rows),
         breakdown={
             "rows": "about " + ", ".join(f"{name} {count:,}" for name, count in rows.items()),
-            "rate": f"{rate:,.0f} samples/s a core",
-            "train": f"{seeds} seeds x {config.training.total_steps:,} steps, "
-            f"{workers} at a time: {train_s:,.0f} s",
+            "rate": f"{rate:,.0f} samples/s a core" if steps else "a rule: nothing is trained",
+            "train": f"{seeds} seeds x {steps:,} steps, {workers} at a time: {train_s:,.0f} s"
+            if steps
+            else f"{train_s:,.0f} s",
             "others": f"dataset {dataset_s:.0f} s, backtests {backtest_s:.0f} s",
         },
     )

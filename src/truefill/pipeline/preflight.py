@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from truefill.config.agent import RuleConfig
 from truefill.config.schema import Config
 from truefill.config.splits import SplitsConfig
 from truefill.config.splits import dated as dated_splits
@@ -131,6 +133,11 @@ def _registered(config: Config) -> Iterator[Check]:
             make_policy(own.policy, own.params, _given(config), where)
         return f"{len(config.evaluation.policies)} of your own"
 
+    def judged(rule: RuleConfig) -> str:
+        require_named(config.plugins, POLICIES, rule.policy, "agent.rule")
+        made = make_policy(rule.policy, rule.params, _given(config), "agent.rule")
+        return f"{rule.policy} {made.sha256[:12]}; nothing is trained"
+
     def environment() -> str:
         names = env_spec(config).state_features
         return f"decoder {config.env.action.kind}, {len(names)} state features"
@@ -139,7 +146,10 @@ def _registered(config: Config) -> Iterator[Check]:
     shapes = _attempt("environment", environment)
     yield shapes
     if shapes.passed:
-        yield _attempt("network", network)
+        if config.agent.rule is not None:
+            yield _attempt("rule", partial(judged, config.agent.rule))
+        else:
+            yield _attempt("network", network)
         yield _attempt("policies", policies)
 
 

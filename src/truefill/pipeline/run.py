@@ -26,10 +26,12 @@ from truefill.pipeline.audit import audit_key, require_certificate
 from truefill.pipeline.behaviours import behaviours
 from truefill.pipeline.events import Event
 from truefill.pipeline.folder import input_hashes, locked, rewrite_report, run_identity
+from truefill.pipeline.forecast_course import STAGE as FORECAST
+from truefill.pipeline.forecast_course import ForecastCourse
 from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.smoke import require_own_name, smoke_config
 
-STAGES = ("dataset", "train", "validate", "test", "verdict")
+STAGES = ("dataset", "forecast", "train", "validate", "test", "verdict")
 UNKEYED = ("seeds", "worker_timeout_s", "tensorboard", "ensemble")
 """Training settings that do not change what one seed's training comes to."""
 WARM_START = "training.warm_start"
@@ -120,6 +122,8 @@ class _Course:
 
     def __post_init__(self) -> None:
         self.manifest = Manifest.open(self.folder)
+        asked = self.config.forecast
+        self.forecasts = None if asked is None else ForecastCourse(self, asked)
         known = self.manifest.facts.get("run", self.identity)
         if known != self.identity:
             raise TruefillError(
@@ -142,6 +146,10 @@ class _Course:
 
     def go(self, only: str | None, until: str | None) -> RunResult:
         wanted = (only,) if only else STAGES[: STAGES.index(until) + 1] if until else STAGES
+        if self.forecasts is None:
+            wanted = tuple(stage for stage in wanted if stage != FORECAST)
+            if not wanted or until == FORECAST:
+                raise UsageError("the config has no forecasters", do="add forecast: to it")
         known = self.manifest.facts.get("device")
         self.device = known if known else self._resolve_device()
         self._certificate()
@@ -149,14 +157,14 @@ class _Course:
             self._preflight()
             self._facts()
         try:
-            with Pool(self._pool_size(), self.device, self._line, self.lock) as pool:
+            with Pool(self._pool_size(), self.device, self.line, self.lock) as pool:
                 for stage in wanted:
                     began = time.monotonic()
-                    self._say(Event("stage", stage, "starts"))
-                    going = getattr(self, f"_{stage}")(pool)
+                    self.say(Event("stage", stage, "starts"))
+                    going = self._stages[stage](pool)
                     self.seconds[stage] = time.monotonic() - began
                     text = f"{self.states[stage]} ({self.seconds[stage]:.1f} s)"
-                    self._say(Event("stage", stage, text))
+                    self.say(Event("stage", stage, text))
                     if not going:
                         break
         finally:
@@ -181,6 +189,8 @@ class _Course:
     def _key(self, stage: str, *, seed: int | None = None) -> str:
         if stage == AUDIT:
             return audit_key(self.config, self.inputs, self.device)
+        if self.forecasts is not None and self.forecasts.owns(stage):
+            return self.forecasts.key(stage)
         tree = portable(self.config)
         name = stage if seed is None else f"{stage}/seed-{seed}"
         inputs: dict[str, Any]
@@ -198,23 +208,29 @@ class _Course:
                 "market": tree["market"], "env": tree["env"], "agent": tree["agent"],
                 "plugins": {k: v for k, v in self.inputs.items() if k.startswith("plugins.")},
                 "warm_start": self.inputs.get(WARM_START),
+                "forecast": {n: self.manifest.outputs(n) for n in self._forecast},
             }  # fmt: skip
         else:
             before = {
-                "select": self._seed_stages(),
-                "validate": ["dataset", "select"],
-                "test": ["dataset", "validate"],
+                "select": [*self._forecast, *self._seed_stages()],
+                "validate": ["dataset", *self._forecast, "select"],
+                "test": ["dataset", *self._forecast, "validate"],
                 "verdict": self._before_verdict(),
             }[stage]
             outputs = {name: self.manifest.outputs(name) for name in before}
             inputs = {"config": tree, "outputs": outputs, "run": self.identity}
         return stage_key(name, self.device, inputs)
 
+    @property
+    def _forecast(self) -> list[str]:
+        """The stage of the forecasts, where there are any."""
+        return [] if self.forecasts is None else [FORECAST]
+
     def _seed_stages(self) -> list[str]:
         return [f"train/seed-{seed}" for seed in self.config.training.seeds]
 
     def _before_verdict(self) -> list[str]:
-        stages = ["dataset", *self._seed_stages(), "select", "validate"]
+        stages = ["dataset", *self._forecast, *self._seed_stages(), "select", "validate"]
         return stages + [name for name in ("test", AUDIT) if name in self.manifest.stages]
 
     def _all_done(self, wanted: Sequence[str]) -> bool:
@@ -222,31 +238,33 @@ class _Course:
         names: list[str] = []
         for stage in wanted:
             names += [*self._seed_stages(), "select"] if stage == "train" else [stage]
-        return all(self._current(name) or name == "test" for name in names)
+        return all(self.current(name) or name == "test" for name in names)
 
-    def _current(self, name: str) -> bool:
+    def current(self, name: str) -> bool:
         """Is a stage of the manifest done under the key it would have now?"""
         entry = self.manifest.stages.get(name)
         if entry is None:
             return False
+        if self.forecasts is not None and self.forecasts.owns(name):
+            return self.forecasts.current(name)
         stage, _, seed = name.partition("/seed-")
         before = {
             "dataset": [],
-            "train": ["dataset"],
+            "train": ["dataset", *self._forecast],
             "select": self._seed_stages(),
             "validate": ["dataset", "select"],
             "test": ["dataset", "validate"],
             "verdict": ["dataset", "validate"],
             AUDIT: [],
         }[stage]
-        if not all(self._current(other) for other in before):
+        if not all(self.current(other) for other in before):
             return False
         return bool(entry["key"] == self._key(stage, seed=int(seed) if seed else None))
 
     def _need(self, stage: str, *before: str) -> None:
         """Refuse a stage whose inputs are missing or out of date; verify them otherwise."""
         for name in before:
-            if not self._current(name):
+            if not self.current(name):
                 state = "is out of date" if name in self.manifest.stages else "is not done"
                 raise UsageError(
                     f"stage {stage} needs {name}, which {state}",
@@ -257,18 +275,35 @@ class _Course:
 
     # The stages.
 
+    @property
+    def _stages(self) -> dict[str, Callable[[Pool], bool]]:
+        return {
+            "dataset": self._dataset,
+            FORECAST: self._forecast_stage,
+            "train": self._train,
+            "validate": self._validate,
+            "test": self._test,
+            "verdict": self._verdict,
+        }
+
     def _dataset(self, pool: Pool) -> bool:
-        self._simple(pool, "dataset", lambda files: files)
+        self.simple(pool, "dataset", lambda files: files)
+        return True
+
+    def _forecast_stage(self, pool: Pool) -> bool:
+        self._need(FORECAST, "dataset")
+        assert self.forecasts is not None
+        self.forecasts.go(pool)
         return True
 
     def _train(self, pool: Pool) -> bool:
-        self._need("train", "dataset")
+        self._need("train", "dataset", *self._forecast)
         keys = {seed: self._key("train", seed=seed) for seed in self.config.training.seeds}
         due = [s for s, key in keys.items() if not self.manifest.done(f"train/seed-{s}", key)]
         self.states["train"] = "done" if due else "skipped"
         if due:
             pool.run([self._seed_job(seed, keys[seed]) for seed in due])
-        self._simple(pool, "select", lambda files: files, state=False)
+        self.simple(pool, "select", lambda files: files, state=False)
         return True
 
     def _seed_job(self, seed: int, key: str) -> Job:
@@ -277,7 +312,7 @@ class _Course:
 
         def heard(message: dict[str, Any]) -> None:
             if "line" in message:
-                self._line(message["line"])
+                self.line(message["line"])
                 return
             done, score = message["progress"]
             done = min(done, total)  # the last update may go beyond the budget
@@ -285,32 +320,32 @@ class _Course:
                 first.append((time.monotonic(), done))
             began, before = first[0]
             rate = (done - before) / max(time.monotonic() - began, 1e-9)
-            self._say(Event("progress", "train", "", seed, done, total, rate, score))
+            self.say(Event("progress", "train", "", seed, done, total, rate, score))
 
         def finished(files: list[str]) -> None:
             self.manifest.record(f"train/seed-{seed}", key, files)
 
-        message = self._message("train", key, seed=seed)
+        message = self.message("train", key, seed=seed)
         timeout_s = self.config.training.worker_timeout_s
         return Job(f"seed {seed}", message, heard, finished, timeout_s)
 
     def _validate(self, pool: Pool) -> bool:
-        self._need("validate", "dataset", *self._seed_stages(), "select")
-        self._simple(pool, "validate", lambda result: result["files"])
+        self._need("validate", "dataset", *self._forecast, *self._seed_stages(), "select")
+        self.simple(pool, "validate", lambda result: result["files"])
         gates = read_json(self.folder / "backtest/validation/gates.json")
         failed = [gate["reason"] for gate in gates if not gate["passed"]]
         for reason in failed:
-            self._line(f"validation gate failed: {reason}")
+            self.line(f"validation gate failed: {reason}")
         return True
 
     def _test(self, pool: Pool) -> bool:
-        self._need("test", "dataset", *self._seed_stages(), "select", "validate")
+        self._need("test", "dataset", *self._forecast, *self._seed_stages(), "select", "validate")
         gates = read_json(self.folder / "backtest/validation/gates.json")
         if not all(gate["passed"] for gate in gates):
             self._drop("test")
             self.states["test"] = "not opened: a validation gate failed"
             return True
-        self._simple(pool, "test", lambda result: result["files"])
+        self.simple(pool, "test", lambda result: result["files"])
         return True
 
     def _drop(self, stage: str) -> None:
@@ -319,37 +354,40 @@ class _Course:
             del self.manifest.stages[stage]
             self.manifest.save()
         shutil.rmtree(self.folder / "backtest" / stage, ignore_errors=True)
+        for name in ("test.parquet", "members/test.parquet", "test_skill.json"):
+            (self.folder / FORECAST / name).unlink(missing_ok=True)
 
     def _verdict(self, pool: Pool) -> bool:
         self._need("verdict", *self._before_verdict())
         tested = "test" in self.manifest.stages
-        self._simple(pool, "verdict", lambda result: result["files"], tested=tested)
+        self.simple(pool, "verdict", lambda result: result["files"], tested=tested)
         return True
 
-    def _simple(
+    def simple(
         self,
         pool: Pool,
         stage: str,
         files: Callable[[Any], list[str]],
         *,
         state: bool = True,
+        key: str | None = None,
         **arguments: Any,
     ) -> None:
         """Do a stage of one job, with ``arguments``, unless it is done."""
-        key = self._key(stage)
+        key = key or self._key(stage)
         done = self.manifest.done(stage, key)
         if not done:
             job = Job(
                 stage,
-                self._message(stage, key, **arguments),
-                lambda message: self._line(message.get("line", "")),
+                self.message(stage, key, **arguments),
+                lambda message: self.line(message.get("line", "")),
                 lambda result: self.manifest.record(stage, key, files(result)),
             )
             pool.run([job])
         if state:
             self.states[stage] = "skipped" if done else "done"
 
-    def _message(self, stage: str, key: str, **arguments: Any) -> dict[str, Any]:
+    def message(self, stage: str, key: str, **arguments: Any) -> dict[str, Any]:
         return {
             "stage": stage,
             "key": key,
@@ -371,7 +409,7 @@ class _Course:
             require_certificate(self.manifest, key)
         entry = self.manifest.stages.get(AUDIT)
         if entry is not None and entry["key"] != key:
-            self._line("the leak certificate is stale and was removed: `truefill audit` makes one")
+            self.line("the leak certificate is stale and was removed: `truefill audit` makes one")
             del self.manifest.stages[AUDIT]
             self.manifest.save()
             (self.folder / FILE).unlink(missing_ok=True)
@@ -388,14 +426,14 @@ class _Course:
 
     def _preflight(self) -> None:
         if self.skip_checks:
-            self._line("preflight skipped (--skip-checks)")
+            self.line("preflight skipped (--skip-checks)")
             return
         from truefill.pipeline.preflight import check, require
 
         checks = check(self.config, runs=self.folder.parent, workers=self.workers)
-        self._line(f"preflight: {sum(c.passed for c in checks)} of {len(checks)} checks passed")
+        self.line(f"preflight: {sum(c.passed for c in checks)} of {len(checks)} checks passed")
         for found in (c for c in checks if c.warning):
-            self._line(f"{found.name}: {found.figure}")
+            self.line(f"{found.name}: {found.figure}")
         require(checks)
 
     def _facts(self) -> None:
@@ -410,11 +448,11 @@ class _Course:
         }
         self.manifest.save()
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
         if text:
-            self._say(Event("line", "run", text))
+            self.say(Event("line", "run", text))
 
-    def _say(self, event: Event) -> None:
+    def say(self, event: Event) -> None:
         self.report(event)
         if event.kind != "progress":
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -6,18 +6,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from truefill.agents import behaviour, validate
+from truefill.agents import behaviour
 from truefill.agents.bundle import load_bundle, save_ensemble
 from truefill.agents.ensemble import NAME, RULES, SEED, Rule
 from truefill.agents.train import chosen_seed
 from truefill.config import load as config_load
 from truefill.config.schema import Config
 from truefill.core.files import read_json, write_json, write_text
-from truefill.data.dataset import load_lineage, load_split
-from truefill.env.setup import make_environment
 from truefill.evaluation.uncertainty import seed_spread
 from truefill.pipeline.behaviours import SUMMARY
 from truefill.pipeline.ledger import Look
+from truefill.pipeline.rule import select_rule, watched
 
 if TYPE_CHECKING:
     from truefill.pipeline.stages import Work
@@ -30,6 +29,10 @@ def select(work: Work) -> list[str]:
     """train: compare the seeds on validation and choose one, or make their ensemble. Every
     evaluation that chose between policies, within a seed and between seeds, is a look
     (docs/verdict.md), and so is that of the ensemble."""
+    write_text(work.folder / "config.yaml", _portable_yaml(work.config))
+    if work.config.agent.rule is not None:
+        select_rule(work)
+        return [SUMMARY, "config.yaml"]
     training = work.config.training
     results = {s: read_json(work.folder / f"train/seed-{s}/training.json") for s in training.seeds}
     spread = seed_spread([result["best_score"] for result in results.values()])
@@ -43,6 +46,7 @@ def select(work: Work) -> list[str]:
         "chosen": f"seed-{chosen}",
         "chosen_by": CHOSEN_BY,
         "ensemble": None,
+        "rule": None,
         "warm_start": results[chosen]["warm_start"],
     }
     looks = [look for seed, result in results.items() for look in _selection(work, seed, result)]
@@ -58,10 +62,9 @@ def select(work: Work) -> list[str]:
         summary |= {"ensemble": facts, "chosen": NAME, "chosen_by": by}
         looks.append(Look(facts["bundle_sha256"], SEED, None, None))
         files += names
-    split_sha256 = load_lineage(work.dataset)["split_sha256"]["validation"]
+    split_sha256 = work.lineage["split_sha256"]["validation"]
     work.ledger.book_looks(work.run, "validation", split_sha256, looks)
     write_json(work.folder / SUMMARY, summary)
-    write_text(work.folder / "config.yaml", _portable_yaml(work.config))
     return files
 
 
@@ -80,13 +83,7 @@ def _ensemble(work: Work, rule: Rule) -> tuple[dict[str, Any], list[str]]:
     members = {seed: work.folder / f"train/seed-{seed}/bundle" for seed in seeds}
     names = save_ensemble(folder, members, rule)
     bundle = load_bundle(folder)
-    split = load_split(work.dataset, "validation")
-    env = make_environment(config, split, "backtest")
-    training = config.training
-    starts, length = validate.episode_starts(
-        env.spec, env.arrays, training.eval_episodes, config.env.episode_bars, training.eval_seed
-    )
-    seen = behaviour.watch(bundle.network, env, starts, length, split.symbols)
+    seen = watched(work, bundle, work.split("validation"))
     found = behaviour.diagnose(seen)
     agreement = behaviour.agreement(seen, seeds)
     work.line(

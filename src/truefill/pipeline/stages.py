@@ -23,12 +23,14 @@ from truefill.agents.train import train as train_agent
 from truefill.agents.update_log import Row
 from truefill.agents.warm import ancestors, other_statistics, require_unseen
 from truefill.config import load as config_load
+from truefill.config.evaluation import FORECAST_ONLY, RULE
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
 from truefill.core.plugins import load_plugins
-from truefill.data.dataset import load_lineage, load_split, open_test, write_dataset
+from truefill.data.dataset import load_split, open_test, write_dataset
 from truefill.data.split import SplitArrays
 from truefill.data.splits import period_of
+from truefill.env.seen import agent_lineage, agent_split, forecasts_of
 from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
 from truefill.evaluation.gates import GateResult
@@ -36,14 +38,16 @@ from truefill.evaluation.metrics import Metrics
 from truefill.evaluation.uncertainty import PairedDifference
 from truefill.evaluation.verdict import TestEvidence, decide
 from truefill.features.build import build_dataset
+from truefill.forecast.columns import head
 from truefill.pipeline.assess import FILES, Assessment, assess
 from truefill.pipeline.behaviours import SUMMARY, judged_behaviour
 from truefill.pipeline.ledger import LEDGER, Ledger, Look, TestRows
+from truefill.pipeline.rule import FOLDER as RULE_FOLDER
+from truefill.pipeline.rule import LEDGER_SEED as OWN_SEED
+from truefill.pipeline.rule import write_rule
 from truefill.pipeline.select import select
 from truefill.pipeline.tensorboard import update_log
 
-OWN_SEED = -2
-"""In place of a seed, in the ledger, of policies of the user's own."""
 BACKTEST = ("equity.parquet", "trades.parquet", "metrics.json", "gates.json")
 
 
@@ -66,6 +70,19 @@ class Work:
     def dataset(self) -> Path:
         return self.folder / "dataset"
 
+    def split(self, name: str) -> SplitArrays:
+        """train or validation, as agents see it."""
+        return self.seen(load_split(self.dataset, name))
+
+    def seen(self, split: SplitArrays) -> SplitArrays:
+        """A split as agents see it, with its forecasts."""
+        return agent_split(self.config, split, forecasts_of(self.config, self.folder, split.name))
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """The dataset's, with the features and the contract that agents have."""
+        return agent_lineage(self.config, self.folder)
+
     @property
     def ledger(self) -> Ledger:
         return Ledger(self.runs / LEDGER)
@@ -85,12 +102,17 @@ def build(work: Work) -> list[str]:
 
 
 def train(work: Work, seed: int) -> list[str]:
-    """train/seed-N: one training, and its best policy as a bundle."""
+    """train/seed-N: one training, and its best policy as a bundle; train/rule, where a rule is
+    judged and nothing is trained."""
+    if work.config.agent.rule is not None:
+        stats = read_json(work.dataset / "norm_stats.json")
+        split = work.split("validation")
+        return write_rule(work, split, work.lineage, stats)
     began = check_warm_start(work, tell=seed == work.config.training.seeds[0])
     folder = work.folder / "train" / f"seed-{seed}"
     _keep_only_own_checkpoint(folder, work.key)
-    train_split = load_split(work.dataset, "train")
-    validation_split = load_split(work.dataset, "validation")
+    train_split = work.split("train")
+    validation_split = work.split("validation")
     with update_log(work.config, work.folder / "tensorboard" / f"seed-{seed}") as log:
 
         def progress(steps: int, score: float | None, row: Row) -> None:
@@ -105,7 +127,7 @@ def train(work: Work, seed: int) -> list[str]:
         folder / "bundle",
         best,
         config_load.portable(work.config),
-        load_lineage(work.dataset),
+        work.lineage,
         read_json(work.dataset / "norm_stats.json"),
         ancestors=None if began is None else ancestors(began),
     )
@@ -120,7 +142,7 @@ def check_warm_start(work: Work, *, tell: bool = True) -> Facts | None:
     if path is None:
         return None
     began = read_files(path).facts
-    require_unseen(began, work.config, load_lineage(work.dataset))
+    require_unseen(began, work.config, work.lineage)
     others = other_statistics(began, read_json(work.dataset / "norm_stats.json"))
     if tell:
         work.line(f"warm start: every seed begins with the bundle {began.sha256[:12]}")
@@ -143,27 +165,38 @@ def _keep_only_own_checkpoint(folder: Path, key: str) -> None:
 
 @dataclass(frozen=True)
 class Policies:
-    """What is backtested: every seed's bundle, and the ensemble where there is one."""
+    """What is backtested: every seed's bundle, and the ensemble where there is one; or a rule.
+    By strategy, with what stands for the seed in the ledger."""
 
-    seeds: dict[int, Bundle]
-    chosen: int
-    ensemble: Bundle | None
+    named: dict[str, tuple[int, Bundle]]
+    chosen: str
 
     @property
     def judged(self) -> Bundle:
         """What gates, tests and the verdict are about."""
-        return self.seeds[self.chosen] if self.ensemble is None else self.ensemble
+        return self.named[self.chosen][1]
 
 
 def _policies(work: Work) -> Policies:
-    seeds = work.config.training.seeds
-    bundles = {seed: load_bundle(work.folder / f"train/seed-{seed}/bundle") for seed in seeds}
-    together = work.config.training.ensemble is not None
-    ensemble = load_bundle(work.folder / "train" / ENSEMBLE) if together else None
-    lineage, stats = load_lineage(work.dataset), read_json(work.dataset / "norm_stats.json")
-    for bundle in (*bundles.values(), *([ensemble] if ensemble else [])):
+    training, train_folder = work.config.training, work.folder / "train"
+    places = {f"seed-{s}": (s, train_folder / f"seed-{s}" / "bundle") for s in training.seeds}
+    if work.config.agent.rule is not None:
+        places = {RULE: (OWN_SEED, work.folder / RULE_FOLDER / "bundle")}
+    if training.ensemble is not None:
+        places[ENSEMBLE] = (ENSEMBLE_SEED, train_folder / ENSEMBLE)
+    lineage, stats = work.lineage, read_json(work.dataset / "norm_stats.json")
+    named = {name: (seed, load_bundle(path)) for name, (seed, path) in places.items()}
+    for _, bundle in named.values():
         bundle.require(lineage, stats)
-    return Policies(bundles, int(read_json(work.folder / SUMMARY)["chosen_seed"]), ensemble)
+    return Policies(named, str(read_json(work.folder / SUMMARY)["chosen"]))
+
+
+def _signal(config: Config, split: SplitArrays) -> str | None:
+    """What ``forecast_only`` trades: the signal of the first head that the agent sees."""
+    if config.forecast is None:
+        return None
+    names = [f"{head(horizon)}_signal" for horizon in config.forecast.label.horizons]
+    return next((name for name in names if name in split.feature_names), None)
 
 
 def _assess(
@@ -173,16 +206,14 @@ def _assess(
     found = assess(
         work.config,
         split,
-        policies.seeds,
+        {name: bundle for name, (_, bundle) in policies.named.items()},
         policies.chosen,
-        load_lineage(work.dataset)["contract_sha256"],
+        work.lineage["contract_sha256"],
         rows,
         work.folder / "backtest" / split.name,
-        ensemble=policies.ensemble,
+        signal=_signal(work.config, split),
     )
-    scored = {f"seed-{seed}": (seed, bundle.sha256) for seed, bundle in policies.seeds.items()}
-    if policies.ensemble is not None:
-        scored[ENSEMBLE] = (ENSEMBLE_SEED, policies.ensemble.sha256)
+    scored = {name: (seed, bundle.sha256) for name, (seed, bundle) in policies.named.items()}
     scored.update({name: (OWN_SEED, sha256) for name, sha256 in found.own.items()})
     looks = [
         Look(
@@ -199,9 +230,9 @@ def _assess(
 
 def validate(work: Work) -> dict[str, Any]:
     """backtest/validation: every seed and baseline on validation, and the gates before test."""
-    policies, lineage = _policies(work), load_lineage(work.dataset)
-    train_split = load_split(work.dataset, "train")
-    split = load_split(work.dataset, "validation")
+    policies, lineage = _policies(work), work.lineage
+    train_split = work.split("train")
+    split = work.split("validation")
     check_parity(
         make_environment(work.config, train_split, "train"),
         make_environment(work.config, split, "backtest"),
@@ -223,10 +254,12 @@ def _tradable_rows(split: SplitArrays) -> int:
 
 def test(work: Work) -> dict[str, Any]:
     """backtest/test: count the opening, read the test rows, assess the same policies on them."""
-    policies, lineage = _policies(work), load_lineage(work.dataset)
+    policies, lineage = _policies(work), work.lineage
     rows = _test_rows(work, lineage)
     opening = work.ledger.open_test(rows, work.run, policies.judged.sha256)
-    split = open_test(work.dataset, opening.permit)
+    whole = open_test(work.dataset, opening.permit)
+    forecasts = _forecast_test(work, whole)
+    split = work.seen(whole)
     _assess(work, policies, split, lineage["test_sha256"], {"test": _tradable_rows(split)})
     looks = work.ledger.looks_on(lineage["test_sha256"])
     write_json(
@@ -238,7 +271,16 @@ def test(work: Work) -> dict[str, Any]:
             "contaminated": opening.contaminated,
         },
     )
-    return {"files": [f"backtest/test/{name}" for name in (*FILES, "looks.json")]}
+    return {"files": [*(f"backtest/test/{name}" for name in (*FILES, "looks.json")), *forecasts]}
+
+
+def _forecast_test(work: Work, split: SplitArrays) -> list[str]:
+    """The forecasts of test, where there are forecasters."""
+    if work.config.forecast is None:
+        return []
+    from truefill.pipeline.forecast_combine import forecast_test
+
+    return forecast_test(work, split)
 
 
 def _test_rows(work: Work, lineage: dict[str, Any]) -> TestRows:
@@ -279,6 +321,7 @@ def _evidence(work: Work, folder: Path, gates: tuple[GateResult, ...]) -> TestEv
     measured = {name: Metrics.from_dict(m) for name, m in facts["strategies"].items()}
     mine = measured[read_json(work.folder / SUMMARY)["chosen"]]
     own = {policy.name for policy in work.config.evaluation.policies}  # no baselines
+    own.add(FORECAST_ONLY)
     paired = {n: PairedDifference(**found) for n, found in facts["paired"].items() if n not in own}
     return TestEvidence(
         gates=gates,
@@ -294,6 +337,7 @@ def _evidence(work: Work, folder: Path, gates: tuple[GateResult, ...]) -> TestEv
         seed_returns={
             seed: _number(measured[f"seed-{seed}"].net_return)
             for seed in work.config.training.seeds
+            if work.config.agent.rule is None
         },
         stressed_return=next(iter(facts["cost_stress"].values())),
         slippage_returns={float(bps): value for bps, value in facts["slippage_grid"].items()},

@@ -132,6 +132,13 @@ def make_plan(
         search = search.model_copy(update={"trials": trials})
     if seed < 0:
         raise UsageError(f"--seed must not be negative, not {seed}")
+    if config.agent.rule is not None:
+        raise ConfigError(
+            "a rule is not trained: there is nothing to search",
+            where="agent.kind",
+            do="tune a learner; runs of a rule with other parameters are runs of their own, and "
+            "the ledger counts each",
+        )
     known = config.training.seeds
     count = search.seeds or min(REPLICATES, len(known))
     if count > len(known):

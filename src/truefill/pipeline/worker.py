@@ -86,13 +86,18 @@ def _run(job: dict[str, Any], out: TextIO) -> Any:
 
 
 def _stage(name: str) -> Callable[..., Any]:
-    """The function of a stage; the auditor's and the search's are loaded where they are needed."""
+    """The function of a stage; those of the auditor, the search and the forecasts are loaded
+    where they are needed."""
     from truefill.pipeline import stages
 
     if name.startswith("tune"):
         from truefill.pipeline import tune_work
 
         return tune_work.STAGES[name]
+    if name in ("forecast_plan", "fit", "forecast"):
+        from truefill.pipeline import forecast_combine
+
+        return forecast_combine.STAGES[name]
     if not name.startswith("audit"):
         return stages.STAGES[name]
     from truefill.pipeline import audit_work

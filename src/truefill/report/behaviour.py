@@ -28,6 +28,9 @@ def behaviour_table(run: Run) -> list[Row]:
     if ensemble is not None:
         found = {"Ensemble": ensemble["behaviour"], **found}
         names.insert(0, "ensemble")
+    rule = run.summary.get("rule")
+    if rule is not None:
+        found, names = {"Rule": rule["behaviour"]}, [run.chosen]
     pairs = zip(names, found.items(), strict=True)
     return [
         _row(policy, own) | {"judged": name == run.chosen}
@@ -49,6 +52,15 @@ def ensemble_facts(run: Run) -> list[tuple[str, str]]:
         ("All members order the same", f"{percent(agreement['unanimous'])} of decisions"),
         ("Orders the same as the ensemble", ", ".join(each)),
     ]
+
+
+def rule_facts(run: Run) -> list[tuple[str, str]]:
+    """What the rule is that was judged; nothing where a policy was trained."""
+    rule = run.summary.get("rule")
+    if rule is None:
+        return []
+    params = ", ".join(f"{key} {value}" for key, value in rule["params"].items())
+    return [("Rule", f"{rule['policy']} ({params})" if params else rule["policy"])]
 
 
 def warm_facts(run: Run) -> list[tuple[str, str]]:

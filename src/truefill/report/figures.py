@@ -41,8 +41,9 @@ def figures_of(run: Run) -> dict[str, Spec]:
         out[f"random-{split}"] = random_draws(run, split)
         out[f"cost-path-{split}"] = cost_path(run, split)
         out[f"cost-stress-{split}"] = cost_stress(run, split)
-    out["learning"] = learning(run)
-    out["updates"] = updates(run)
+    if run.seeds:  # a rule was not trained
+        out["learning"] = learning(run)
+        out["updates"] = updates(run)
     return out
 
 

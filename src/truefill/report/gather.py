@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from truefill.config.evaluation import FORECAST_ONLY
 from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError
@@ -63,9 +64,10 @@ class Run:
         return (self.chosen, *others, *self.compared(split))
 
     def compared(self, split: str) -> tuple[str, ...]:
-        """The user's own policies, then the baselines."""
+        """The user's own policies, what trades the first forecast alone, then the baselines."""
         own = (policy.name for policy in self.config.evaluation.policies)
-        return tuple(name for name in (*own, *BASELINES) if name in self.metrics[split])
+        names = (*own, FORECAST_ONLY, *BASELINES)
+        return tuple(name for name in names if name in self.metrics[split])
 
     def curve(self, split: str, strategy: str) -> pl.DataFrame:
         """Rows of ``equity.parquet`` of one strategy, in time."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
-from truefill.report.behaviour import behaviour_table, ensemble_facts, warm_facts
+from truefill.report.behaviour import behaviour_table, ensemble_facts, rule_facts, warm_facts
 from truefill.report.closed import closed_table, season_facts
 from truefill.report.gather import Run
 from truefill.report.joined import joined_rows
@@ -81,7 +81,7 @@ def page_of(run: Run) -> Page:
         "spread": spread_facts(run),
         "behaviour": unbroken(str(run.verdict.get("behaviour", ""))),
         "behaviours": behaviour_table(run),
-        "policies": [*ensemble_facts(run), *warm_facts(run)],
+        "policies": [*ensemble_facts(run), *rule_facts(run), *warm_facts(run)],
         "gates": gates_table(run),
         "baselines": {split: baselines_table(run, split) for split in run.splits},
         "random_note": {split: random_note(run, split) for split in run.splits},
@@ -188,8 +188,9 @@ def _warnings(run: Run) -> list[str]:
             f"{each} are close-only: stops cannot trigger inside them and the effective delay is "
             "one bar longer."
         )
-    spread = run.summary["spread"]["warning"]
-    return [*out, f"Seeds disagree: {spread}."] if spread else out
+    spread = run.summary["spread"]
+    warning = None if spread is None else spread["warning"]
+    return [*out, f"Seeds disagree: {warning}."] if warning else out
 
 
 def _close_only(run: Run, split: str) -> float:

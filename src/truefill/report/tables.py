@@ -26,13 +26,15 @@ ROW_COUNTS = {
 
 def seeds_table(run: Run) -> list[Row]:
     rows = []
-    ensemble = run.summary.get("ensemble")
-    if ensemble is not None:
+    ensemble, rule = run.summary.get("ensemble"), run.summary.get("rule")
+    untrained = ensemble or rule
+    if untrained is not None:
+        name = f"Ensemble, {ensemble['rule']}" if ensemble else f"Rule, {untrained['policy']}"
         rows.append(
             {
-                "seed": f"Ensemble, {ensemble['rule']}",
+                "seed": name,
                 "chosen": True,
-                "score": f"{ensemble['score']:.4g}",
+                "score": f"{untrained['score']:.4g}",
                 "best_step": "",
                 "steps": "",
                 "stopped": "",
@@ -64,8 +66,11 @@ def _seed_cells(run: Run, name: str) -> list[Row]:
     ]
 
 
-def spread_facts(run: Run) -> Row:
+def spread_facts(run: Run) -> Row | None:
+    """How seeds differ; None of a rule, which has none."""
     spread = run.summary["spread"]
+    if spread is None:
+        return None
     return {
         "mean": f"{spread['mean']:.4g}",
         "std": f"{spread['std']:.4g}",

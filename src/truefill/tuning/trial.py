@@ -26,8 +26,9 @@ from truefill.config.schema import Config
 from truefill.config.search import SearchConfig
 from truefill.core.errors import ConfigError, DataError, NonFiniteError
 from truefill.core.files import read_json, write_json
-from truefill.data.dataset import load_lineage, load_split
+from truefill.data.dataset import load_split
 from truefill.data.split import SplitArrays
+from truefill.env.seen import agent_lineage, agent_split, forecasts_of
 from truefill.env.setup import Environment, make_environment, make_spec
 from truefill.evaluation.backtest import backtest
 from truefill.tuning import regimes
@@ -61,11 +62,16 @@ class Trial:
 
     @cached_property
     def train_split(self) -> SplitArrays:
-        return load_split(self.dataset, "train")
+        return self._seen("train")
 
     @cached_property
     def validation(self) -> SplitArrays:
-        return load_split(self.dataset, "validation")
+        return self._seen("validation")
+
+    def _seen(self, name: str) -> SplitArrays:
+        """A split as agents see it."""
+        forecasts = forecasts_of(self.config, self.dataset.parent, name)
+        return agent_split(self.config, load_split(self.dataset, name), forecasts)
 
     @cached_property
     def held_out(self) -> Environment:
@@ -191,7 +197,7 @@ def _train(trial: Trial, index: int, watch: Watch) -> None:
 def _score(trial: Trial, seed: int, best_step: int) -> dict[str, Any]:
     """The best policy as a bundle, and what it does on validation, in blocks."""
     folder = trial.folder / f"seed-{seed}"
-    lineage = load_lineage(trial.dataset)
+    lineage = agent_lineage(trial.config, trial.dataset.parent)
     spec = make_spec(trial.config, trial.train_split)
     template = make_network(jax.random.PRNGKey(0), spec, trial.config.agent)
     best, _ = load_tree(folder / "best.safetensors", template)

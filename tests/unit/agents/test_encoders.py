@@ -20,9 +20,9 @@ from network_cases import (
     network_config,
 )
 from truefill.agents.encoders import ENCODERS
-from truefill.agents.encoders.attention import sinusoidal
 from truefill.agents.encoders.base import Inputs, cost, make_encoders
 from truefill.core.errors import ConfigError
+from truefill.nn.attention import sinusoidal
 
 CNNS: list[dict[str, Any]] = [
     {"channels": [4, 5], "kernel": 2, "stride": 1},

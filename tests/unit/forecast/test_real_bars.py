@@ -30,10 +30,10 @@ def test_the_smoothed_label_of_hourly_bitcoin_is_given_away_by_its_past(btc: Lab
     outcomes = Outcomes.of(train.label, test)
     config = SkillConfig(draws=200)
     rule = found.pop("scaled_walk")
-    told = compare(rule, found, outcomes, classes=3, config=config)
+    told = compare(rule, found, outcomes, kind="class", config=config)
     assert 0.60 < told.skill.scores[""] < 0.70 and told.skill.declared
     assert abs(told.traded[""].value or 0.0) < 0.05
-    own = compare(found["logistic"], {"s": rule}, outcomes, classes=3, config=config)
+    own = compare(found["logistic"], {"s": rule}, outcomes, kind="class", config=config)
     assert not own.skill.declared
 
 

@@ -156,6 +156,10 @@ def test_too_few_rows_and_no_baseline_are_refused():
         diebold_mariano(np.zeros(5), horizon=5)
 
 
+def kind_of(label):
+    return "class" if label.classes else "real"
+
+
 KINDS = {
     "smoothed": ("logistic", {"horizon": 5}),
     "future_return": ("linear", {"horizon": 1}),
@@ -163,17 +167,18 @@ KINDS = {
 }
 
 
-def false_skill(kind, count):
+def false_skill(label, count):
     """How often skill is declared on random walks of 400 bars, 250 of them train."""
-    name, params = KINDS[kind]
+    name, params = KINDS[label]
     declared = 0
     for seed in range(count):
-        train, test = asked(kind, random_walk(400, 1_000 + seed), 250, **params)
+        train, test = asked(label, random_walk(400, 1_000 + seed), 250, **params)
         found = forecasts_of(baselines_of(train.label), train, test)
         mine = found.pop(name)
         outcomes = Outcomes.of(train.label, test)
-        classes = train.label.classes
-        declared += compare(mine, found, outcomes, classes=classes, config=FEW).skill.declared
+        declared += compare(
+            mine, found, outcomes, kind=kind_of(train.label), config=FEW
+        ).skill.declared
     return declared
 
 
@@ -210,7 +215,7 @@ def test_a_planted_lead_is_found(kind, name):
     found = forecasts_of(baselines_of(train.label), train, test)
     mine = found.pop(name)
     outcomes = Outcomes.of(train.label, test)
-    told = compare(mine, found, outcomes, classes=train.label.classes, config=FEW)
+    told = compare(mine, found, outcomes, kind=kind_of(train.label), config=FEW)
     assert told.skill.declared and told.skill.difference > 0.0
     assert told.traded[""].value > 0.4
     assert told.mean_score.low < told.skill.scores[""] < told.mean_score.high
@@ -224,10 +229,10 @@ def test_skill_at_the_label_is_no_skill_at_the_trade():
     found = forecasts_of(("majority", "random_walk", "logistic"), train, test)
     outcomes = Outcomes.of(train.label, test)
     rule = found.pop("random_walk")
-    over_majority = compare(rule, {"m": found["majority"]}, outcomes, classes=3, config=FEW)
+    over_majority = compare(rule, {"m": found["majority"]}, outcomes, kind="class", config=FEW)
     assert over_majority.skill.declared and over_majority.skill.difference > 0.05
     assert abs(over_majority.traded[""].value) < 0.08
-    over_rule = compare(found["logistic"], {"r": rule}, outcomes, classes=3, config=FEW)
+    over_rule = compare(found["logistic"], {"r": rule}, outcomes, kind="class", config=FEW)
     assert not over_rule.skill.declared
 
 
@@ -243,9 +248,9 @@ def test_knowing_how_wild_the_bars_are_is_no_skill():
     train, test = asked("smoothed", bars, 3_000, x, horizon=5)
     found = forecasts_of(("random_walk", "scaled_walk", "logistic"), train, test)
     outcomes, mine = Outcomes.of(train.label, test), found.pop("logistic")
-    over_one = compare(mine, {"r": found["random_walk"]}, outcomes, classes=3, config=FEW)
+    over_one = compare(mine, {"r": found["random_walk"]}, outcomes, kind="class", config=FEW)
     assert over_one.skill.declared and abs(over_one.traded[""].value) < 0.08
-    over_late = compare(mine, found, outcomes, classes=3, config=FEW)
+    over_late = compare(mine, found, outcomes, kind="class", config=FEW)
     assert over_late.skill.best == "scaled_walk" and not over_late.skill.declared
 
 
@@ -254,5 +259,5 @@ def test_rows_without_an_outcome_are_left_out():
     outcomes = Outcomes.of(train.label, test)
     assert np.isnan(outcomes.value[-2:]).all() and np.isnan(outcomes.traded[-3:]).all()
     zero = Forecast(np.zeros(100))
-    told = compare(zero, {"z": zero}, outcomes, classes=0, config=FEW)
+    told = compare(zero, {"z": zero}, outcomes, kind="real", config=FEW)
     assert told.scores[""].rows == 98 and told.skill.rows == 98

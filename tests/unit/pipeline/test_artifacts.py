@@ -132,6 +132,7 @@ DECIDES = {
     "pipeline/assess.py": AFTER_TRAINING,
     "pipeline/ledger.py": AFTER_TRAINING,
     "pipeline/select.py": AFTER_TRAINING,
+    "pipeline/rule.py": {"train", *AFTER_TRAINING},
     "report/page.py": {"verdict", "audit"},
     "cli/app.py": {"audit"},
 }

@@ -83,9 +83,9 @@ def market(keys: dict[str, Any]) -> tuple[Config, SplitArrays, Environment, Trac
 def assessed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """The files of one assessment with two seeds, and what it returned."""
     folder = tmp_path_factory.mktemp("assessed")
-    bundles: Any = {1: BySignal(jnp.float32(0.4)), 2: BySignal(jnp.float32(1.5))}
+    bundles: Any = {"seed-1": BySignal(jnp.float32(0.4)), "seed-2": BySignal(jnp.float32(1.5))}
     config = config_of({**KEYS, "market.stop_loss": 0.01})
-    found = assess(config, two_symbols(), bundles, 1, CONTRACT, {"validation": BARS}, folder)
+    found = assess(config, two_symbols(), bundles, "seed-1", CONTRACT, {"validation": BARS}, folder)
     return folder, found
 
 
@@ -181,7 +181,6 @@ def test_every_strategy_is_in_every_file(assessed: tuple[Path, Any]) -> None:
     assert set(curves["split"]) == set(trades["split"]) == {"train"}
     assert curves.group_by("strategy").len()["len"].unique().to_list() == [BARS]
     assert len(facts["random_net_returns"]) == 20
-    assert found.seed_returns.keys() == {1, 2}
     for name in ("seed-1", "seed-2"):
         rows = trades.filter(pl.col("strategy") == name)
         assert facts["strategies"][name]["closed_trades"] == rows.height
@@ -198,14 +197,13 @@ def test_the_gates_are_the_chosen_seeds(assessed: tuple[Path, Any]) -> None:
 
 def test_an_ensemble_is_judged_where_there_is_one(tmp_path: Path) -> None:
     """Gates, comparisons and stress are about it; seeds stay what they are."""
-    bundles: Any = {1: BySignal(jnp.float32(0.4)), 2: BySignal(jnp.float32(1.5))}
-    together: Any = BySignal(jnp.float32(0.8))
+    bundles: Any = {"seed-1": BySignal(jnp.float32(0.4)), "seed-2": BySignal(jnp.float32(1.5))}
+    bundles["ensemble"] = BySignal(jnp.float32(0.8))
     config = config_of({**KEYS, "market.stop_loss": 0.01})
     rows = {"validation": BARS}
-    found = assess(config, two_symbols(), bundles, 1, CONTRACT, rows, tmp_path, ensemble=together)
+    found = assess(config, two_symbols(), bundles, "ensemble", CONTRACT, rows, tmp_path)
     mine = found.metrics["ensemble"].net_return.value
-    assert found.seed_returns.keys() == {1, 2}
-    assert mine not in found.seed_returns.values()
+    assert mine not in [found.metrics[f"seed-{seed}"].net_return.value for seed in (1, 2)]
     facts = json.loads((tmp_path / "metrics.json").read_text())
     gates = {gate["name"]: gate for gate in json.loads((tmp_path / "gates.json").read_text())}
     assert gates["min_return"]["value"] == facts["slippage_grid"]["0.0"] == mine
@@ -219,7 +217,7 @@ def test_an_ensemble_is_judged_where_there_is_one(tmp_path: Path) -> None:
 def test_stress_costs_what_it_should(assessed: tuple[Path, Any]) -> None:
     folder, found = assessed
     facts = json.loads((folder / "metrics.json").read_text())
-    base = found.seed_returns[1]
+    base = found.metrics["seed-1"].net_return.value
     assert found.metrics["seed-1"].closed_trades > 50
     assert facts["cost_stress"].keys() == {"x2.0"}
     assert facts["cost_stress"]["x2.0"] < base
@@ -230,11 +228,13 @@ def test_stress_costs_what_it_should(assessed: tuple[Path, Any]) -> None:
 
 
 def test_stress_of_an_agent_that_never_trades_is_nothing(tmp_path: Path) -> None:
-    bundles: Any = {1: BySignal(jnp.float32(99.0))}
+    bundles: Any = {"seed-1": BySignal(jnp.float32(99.0))}
     config = config_of(KEYS)
-    found = assess(config, two_symbols(), bundles, 1, CONTRACT, {"validation": BARS}, tmp_path)
+    found = assess(
+        config, two_symbols(), bundles, "seed-1", CONTRACT, {"validation": BARS}, tmp_path
+    )
     facts = json.loads((tmp_path / "metrics.json").read_text())
-    assert found.seed_returns == {1: 0.0}
+    assert found.metrics["seed-1"].net_return.value == 0.0
     assert facts["cost_stress"] == {"x2.0": 0.0}
     assert set(facts["slippage_grid"].values()) == {0.0}
     assert set(facts["random_net_returns"]) == {0.0}
@@ -280,9 +280,9 @@ def test_the_imbalance_gate_is_for_accounts_that_may_short(
 ) -> None:
     keys = {**KEYS, "market.allow_short": market_wide, "market.symbols": symbols,
             "env.action.kind": "flat_long"}  # fmt: skip
-    bundles: Any = {1: BySignal(jnp.float32(99.0))}
+    bundles: Any = {"seed-1": BySignal(jnp.float32(99.0))}
     found = assess(
-        config_of(keys), two_symbols(), bundles, 1, CONTRACT, {"validation": BARS}, tmp_path
+        config_of(keys), two_symbols(), bundles, "seed-1", CONTRACT, {"validation": BARS}, tmp_path
     )
     names = {gate.name for gate in found.gates}
     assert ("max_action_imbalance" in names) == short
@@ -290,8 +290,8 @@ def test_the_imbalance_gate_is_for_accounts_that_may_short(
 
 def test_the_same_assessment_is_the_same_bytes(assessed: tuple[Path, Any], tmp_path: Path) -> None:
     folder, _ = assessed
-    bundles: Any = {1: BySignal(jnp.float32(0.4)), 2: BySignal(jnp.float32(1.5))}
+    bundles: Any = {"seed-1": BySignal(jnp.float32(0.4)), "seed-2": BySignal(jnp.float32(1.5))}
     config = config_of({**KEYS, "market.stop_loss": 0.01})
-    assess(config, two_symbols(), bundles, 1, CONTRACT, {"validation": BARS}, tmp_path)
+    assess(config, two_symbols(), bundles, "seed-1", CONTRACT, {"validation": BARS}, tmp_path)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name

@@ -8,24 +8,19 @@ square.
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from pydantic import Field, model_validator
 
 from truefill.agents.encoders.base import Encoder, Inputs, encoder, require_window
 from truefill.config.fields import Count
-from truefill.config.schema import NetworkConfig
 from truefill.core.registry import Params
 from truefill.market.types import Array
-from truefill.nn.layers import Dense, LayerNorm, activate, hidden
+from truefill.nn.attention import Block, each, sinusoidal
+from truefill.nn.layers import Dense, LayerNorm
 
-FORBIDDEN = -1e9
-"""Score of a later bar."""
 CHUNK = 256
 """Accounts that are taken together: their bars' units then stay in the cache, which makes forth and
 back twice as fast at 2,048 accounts."""
@@ -63,48 +58,6 @@ def _adds(params: AttentionParams, inputs: Inputs) -> int:
     )
 
 
-class Block(eqx.Module):
-    """Attention and a two-layer network, each added to what comes in."""
-
-    before: LayerNorm
-    query: Dense
-    keys_values: Dense
-    """[width, 2 * width]: keys, then values."""
-    out: Dense
-    between: LayerNorm
-    wide: Dense
-    narrow: Dense
-    heads: int = eqx.field(static=True)
-    network: NetworkConfig = eqx.field(static=True)
-
-    def __init__(self, key: Array, params: AttentionParams, network: NetworkConfig) -> None:
-        keys, width = jax.random.split(key, 5), params.width
-        kind = network.initialization
-        self.heads, self.network = params.heads, network
-        self.before, self.between = LayerNorm(width), LayerNorm(width)
-        self.query = Dense(keys[0], width, width, 1.0, kind)
-        self.keys_values = Dense(keys[1], width, 2 * width, 1.0, kind)
-        self.out = Dense(keys[2], width, width, 1.0, kind)
-        self.wide = hidden(keys[3], width, params.expansion * width, network)
-        self.narrow = Dense(keys[4], params.expansion * width, width, 1.0, kind)
-
-    def __call__(self, x: Array, *, last: bool) -> Array:
-        """[width, bars, N] -> the same, or its last bar alone [width, 1, N]."""
-        normal = _each(self.before, x)
-        asked = normal[:, -1:] if last else normal
-        query = self._by_head(_each(self.query, asked))
-        both = self._by_head(_each(self.keys_values, normal), 2)
-        heard = _attend(query, both[0], both[1])
-        x = (x[:, -1:] if last else x) + _each(self.out, heard.reshape(asked.shape))
-        wide = activate(self.network, _each(self.wide, _each(self.between, x)))
-        return x + _each(self.narrow, wide)
-
-    def _by_head(self, x: Array, parts: int = 1) -> Array:
-        """[parts * width, bars, N] -> [parts, heads, width / heads, bars, N]; of 1 part that."""
-        out = x.reshape(parts, self.heads, -1, *x.shape[1:])
-        return out if parts > 1 else out[0]
-
-
 @encoder("attention", AttentionParams, multiply_adds=_adds)
 class Attention(Encoder):
     """Embedding of each bar, its place, blocks, and the last bar's units normalized."""
@@ -122,12 +75,15 @@ class Attention(Encoder):
         self.embed = Dense(embed_key, inputs.features, width, 1.0, network.initialization)
         shape = (width, inputs.window if params.positions == "learned" else 0)
         self.places = POSITION_SCALE * jax.random.normal(place_key, shape, jnp.float32)
-        self.blocks = tuple(Block(k, params, network) for k in keys)
+        self.blocks = tuple(
+            Block(k, params.width, params.heads, params.expansion, network, causal=True)
+            for k in keys
+        )
         self.norm = LayerNorm(width)
 
     def embedded(self, market: Array) -> Array:
         """Each bar with its place, [width, window, N]."""
-        x = _each(self.embed, jnp.moveaxis(market, 0, 1))
+        x = each(self.embed, jnp.moveaxis(market, 0, 1))
         width, bars = x.shape[:2]
         places = self.places if self.places.shape[1] else jnp.asarray(sinusoidal(width, bars))
         return x + places[:, :, None]
@@ -150,29 +106,3 @@ class Attention(Encoder):
 
     def _last(self, market: Array) -> Array:
         return self.norm(self.blocks[-1](self.bars(market), last=True)[:, 0])
-
-
-def sinusoidal(width: int, bars: int) -> Any:
-    """Places of Vaswani et al. 2017, float32 [width, bars]: row 2i is the sine of, row 2i + 1 the
-    cosine of bar / 10000^(2i / width)."""
-    rate = 10_000.0 ** (-2.0 * (np.arange(width) // 2) / width)
-    angle = rate[:, None] * np.arange(bars)
-    return np.where(np.arange(width)[:, None] % 2 == 0, np.sin(angle), np.cos(angle)).astype("f4")
-
-
-def _each(layer: Any, x: Array) -> Array:
-    """A layer on every bar: [in, bars, N] -> [out, bars, N]."""
-    out = layer(x.reshape(x.shape[0], -1))
-    return out.reshape(out.shape[0], *x.shape[1:])
-
-
-def _attend(query: Array, key: Array, value: Array) -> Array:
-    """[heads, depth, asked, N] of the last ``asked`` bars, over keys and values [heads, depth,
-    bars, N] of the bars up to each. Batched products, although accounts lie along the last axis:
-    XLA keeps every product of a sum that is written out element by element in memory."""
-    asked, bars = query.shape[2], key.shape[2]
-    score = jnp.einsum("hdan,hdbn->habn", query, key) / math.sqrt(key.shape[1])
-    if asked > 1:
-        later = np.arange(bars) > np.arange(bars - asked, bars)[:, None]
-        score = jnp.where(later[:, :, None], jnp.float32(FORBIDDEN), score)
-    return jnp.einsum("habn,hdbn->hdan", jax.nn.softmax(score, axis=2), value)

@@ -1,9 +1,7 @@
 """One-dimensional convolutions along the window (LeCun et al. 1989; dilation: van den Oord et al.
 2016).
 
-A convolution is one matrix product over the unfolded window: XLA's own convolution leaves its fast
-path inside a compiled loop on a CPU, and was 20 to 40 times as slow there. Positions count from the
-newest bar, which is always seen; nothing is padded.
+Positions count from the newest bar, which is always seen; nothing is padded.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from truefill.config.schema import NetworkConfig
 from truefill.core.errors import ConfigError
 from truefill.core.registry import Params
 from truefill.market.types import Array
+from truefill.nn.convolution import convolve
 from truefill.nn.layers import Dense, activate, hidden
 
 
@@ -96,9 +95,7 @@ class Cnn(Encoder):
         """Units at each position after the last layer, [channels, positions, N]."""
         x = jnp.moveaxis(market, 0, 1)
         for layer, slices in zip(self.layers, self._taps(market.shape[0]), strict=True):
-            seen = jnp.concatenate([x[:, tap] for tap in slices])
-            out = activate(self.network, layer(seen.reshape(seen.shape[0], -1)))
-            x = out.reshape(out.shape[0], *seen.shape[1:])
+            x = activate(self.network, convolve(layer, x, slices))
         return x
 
     def __call__(self, market: Array, state: Array) -> Array:

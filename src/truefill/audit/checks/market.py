@@ -52,7 +52,7 @@ def stage_of(case: Case) -> Stage:
     bars = max(BARS, DECISIONS * config.market.decision_interval_bars)
     split = taken(split, max(len(split) - bars - least, 0), len(split))
     env = case.chain.environment(config, split, "backtest")
-    network = playing.probe(case.chain, config, env)
+    network = playing.probe(case.chain, config, env, case.small.built)
     closes = split.timestamps_s + round(split.interval_s)
     return Stage(split, env, network, closes, playing.play(case.chain, env, network))
 

@@ -19,14 +19,15 @@ from truefill.audit.chain import Trained
 from truefill.audit.checks.dataset import variants
 from truefill.audit.evidence import Timed, fact
 from truefill.audit.mutations import FINITE
-from truefill.audit.play import Probe
+from truefill.audit.play import Probe, the_rule
 from truefill.audit.registry import Tally, audit
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
-from truefill.env.setup import make_decoder
+from truefill.env.setup import make_decoder, make_spec
 from truefill.features.build import BuiltDataset
 
 SEEDS = (1, 2)
+UNTRAINED = "agent.kind is rule: nothing is trained"
 SAME_ROWS = ("random", "reversed", "frozen")
 """Mutations that leave every row in its place."""
 UPDATES = 4
@@ -106,6 +107,9 @@ def weights(case: Case, trained: dict[int, Trained]) -> list[Timed]:
     "network when all that follows validation does",
 )
 def check_weights(case: Case, tally: Tally) -> None:
+    if case.config.agent.rule is not None:
+        tally.absent = UNTRAINED
+        return
     before = weights(case, _trained(case, None, ""))
     for cut, how, built in variants(case, tally, changes(case)):
         after = weights(case, _trained(case, cut, how))
@@ -118,6 +122,9 @@ def check_weights(case: Case, tally: Tally) -> None:
     proves="scores on validation and the seed that they choose do not move with the rows of test",
 )
 def check_selection(case: Case, tally: Tally) -> None:
+    if case.config.agent.rule is not None:
+        tally.absent = UNTRAINED
+        return
     end = case.small_ends["validation"]
 
     def chosen(built: BuiltDataset, trained: dict[int, Trained]) -> list[Timed]:
@@ -133,8 +140,13 @@ def check_selection(case: Case, tally: Tally) -> None:
         tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
 
-def _judged(config: Config, trained: dict[int, Trained]) -> Actor:
-    """A seed's network, or the ensemble of all where the config has one."""
+def _judged(case: Case, config: Config) -> Actor:
+    """A seed's network, or the ensemble of all where the config has one; or its rule."""
+    if config.agent.rule is not None:
+        built = case.small.built
+        spec = make_spec(config, case.chain.arrays(built, "validation"))
+        return the_rule(config, spec, built)
+    trained = _trained(case, None, "")
     networks = tuple(one.network for one in trained.values())
     if config.training.ensemble is None:
         return networks[0]
@@ -150,7 +162,7 @@ def _judged(config: Config, trained: dict[int, Trained]) -> Actor:
 def check_validation(case: Case, tally: Tally) -> None:
     end = case.small_ends["validation"]
     config = short(case.small.config)
-    network = _judged(config, _trained(case, None, ""))
+    network = _judged(case, config)
 
     def results(built: BuiltDataset) -> list[Timed]:
         policy = Probe(network, built.contract.sha256)

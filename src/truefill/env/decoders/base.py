@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from truefill.core.registry import Registry
 from truefill.market.types import Account, Array, MarketParams, Orders
+
+
+class Wish(NamedTuple):
+    """Positions that a rule wants at a close, and what it knows of the accounts. N accounts."""
+
+    desired: Array
+    """float64 [N, S] in -1..1: the share of the largest position that the decoder orders."""
+    side: Array | None
+    """Sign of the position now, [N, S]; None where the rule does not see it."""
+    legal: Array | None
+    """bool [N, S, num_actions], where actions can be illegal and the rule sees which."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,9 @@ class Decoder:
             orders; refuse a market that allows less. None = the market's limits cut.
         min_step: smallest distance between two weights that it orders; refuse a no-trade band
             that swallows it. None = no steps.
+        toward: what a rule wants -> the action that comes nearest to it, as ``orders`` takes it;
+            None = rules cannot be played through this decoder.
+        needs_side: ``toward`` asks for the side of the position.
     """
 
     num_actions: int
@@ -44,6 +59,8 @@ class Decoder:
     max_weight: float | None = None
     max_gross: float | None = None
     min_step: float | None = None
+    toward: Callable[[Wish], Array] | None = None
+    needs_side: bool = False
 
     @property
     def discrete(self) -> bool:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pydantic import Field, model_validator
 
 from truefill.core.registry import Params
-from truefill.env.decoders.base import DECODERS, Decoder
+from truefill.env.decoders.base import DECODERS, Decoder, Wish
 from truefill.market.types import Account, Array, MarketParams, OrderKind, Orders
 
 
@@ -28,7 +28,10 @@ def short_flat_long(p: ShortFlatLong) -> Decoder:
         kind = jnp.where(action == 1, OrderKind.WEIGHT, OrderKind.SIDE)
         return Orders(kind.astype(jnp.int32), side * p.size)
 
-    return Decoder(3, orders, needs_short=True)
+    def toward(wish: Wish) -> Array:
+        return jnp.sign(wish.desired).astype(jnp.int32) + 1
+
+    return Decoder(3, orders, needs_short=True, toward=toward)
 
 
 class FlatLong(Params):
@@ -45,7 +48,10 @@ def flat_long(p: FlatLong) -> Decoder:
         kind = jnp.where(action == 0, OrderKind.WEIGHT, OrderKind.SIDE)
         return Orders(kind.astype(jnp.int32), action.astype(jnp.float64) * p.size)
 
-    return Decoder(2, orders)
+    def toward(wish: Wish) -> Array:
+        return (wish.desired > 0.0).astype(jnp.int32)
+
+    return Decoder(2, orders, toward=toward)
 
 
 class HoldBuySellClose(Params):
@@ -69,7 +75,16 @@ def hold_buy_sell_close(p: HoldBuySellClose) -> Decoder:
         rows = [jnp.ones(side.shape, bool), side <= 0.0, (side >= 0.0) & may_short, side != 0.0]
         return jnp.stack(rows, axis=-1)
 
-    return Decoder(4, _table(kinds, values), legal)
+    def toward(wish: Wish) -> Array:
+        """Without ``legal`` what is illegal holds: buying while long, closing while flat."""
+        wanted = jnp.where(wish.desired > 0.0, 1, jnp.where(wish.desired < 0.0, 2, 3))
+        if wish.legal is None:
+            return wanted.astype(jnp.int32)
+        fine = jnp.take_along_axis(wish.legal, wanted[..., None], axis=-1)[..., 0]
+        stuck = (wanted == 2) & ~wish.legal[..., 1]  # long, and a short is not allowed
+        return jnp.where(fine, wanted, jnp.where(stuck, 3, 0)).astype(jnp.int32)
+
+    return Decoder(4, _table(kinds, values), legal, toward=toward)
 
 
 class NineActions(Params):
@@ -122,7 +137,20 @@ def nine_actions(p: NineActions) -> Decoder:
         reverse = (side < 0.0) | ((side > 0.0) & may_short)
         return jnp.stack([always] * 4 + [held] * 4 + [reverse], axis=-1)
 
-    return Decoder(9, _table(kinds, values), legal)
+    def toward(wish: Wish) -> Array:
+        """Opens with the share nearest to what is wanted and leaves it at that. Shorts arise from
+        longs alone: a flat account that wants one stays flat."""
+        assert wish.side is not None
+        sizes = jnp.abs(jnp.abs(wish.desired)[..., None] - jnp.asarray(p.open_shares))
+        opens = 1 + jnp.argmin(sizes, axis=-1)
+        reverses = jnp.ones(wish.side.shape, bool) if wish.legal is None else wish.legal[..., 8]
+        long = jnp.where(wish.side > 0.0, 0, opens)
+        short = jnp.where(wish.side > 0.0, jnp.where(reverses, 8, 7), 0)
+        flat = jnp.where(wish.side == 0.0, 0, 7)
+        wanted = jnp.where(wish.desired > 0.0, long, jnp.where(wish.desired < 0.0, short, flat))
+        return wanted.astype(jnp.int32)
+
+    return Decoder(9, _table(kinds, values), legal, toward=toward, needs_side=True)
 
 
 def _table(kinds: tuple[OrderKind, ...], values: tuple[float, ...]) -> Callable[[Array], Orders]:

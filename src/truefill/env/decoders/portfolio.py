@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pydantic import Field, model_validator
 
 from truefill.core.registry import Params
-from truefill.env.decoders.base import DECODERS, Decoder
+from truefill.env.decoders.base import DECODERS, Decoder, Wish
 from truefill.market.types import Array, OrderKind, Orders
 
 LOGIT = 8.0
@@ -72,6 +72,18 @@ def portfolio_weights(p: PortfolioWeights) -> Decoder:
         value = jnp.clip(gross * share, -p.weight_cap, p.weight_cap)
         return Orders(jnp.full(value.shape, OrderKind.WEIGHT, jnp.int32), value)
 
+    def toward(wish: Wish) -> Array:
+        """Shares as wanted, all of them where they sum to more than 1; the rest is cash. Without
+        leverage, and without shorts unless there is a logit for them."""
+        wanted = wish.desired
+        longs, shorts = jnp.maximum(wanted, 0.0), jnp.maximum(-wanted, 0.0)
+        both = jnp.concatenate([longs, shorts], axis=-1) if p.long_short else longs
+        cash = jnp.maximum(1.0 - _sum(both), 0.0)[..., None]
+        shares = jnp.concatenate([both, cash], axis=-1)
+        logits = LOGIT + jnp.log(jnp.maximum(shares, math.exp(-2.0 * LOGIT)))
+        none = jnp.full((*wanted.shape[:-1], head), -LOGIT)
+        return jnp.concatenate([logits, none], axis=-1)
+
     largest = p.gross if p.gross_cap is None else p.gross_cap
     return Decoder(
         0,
@@ -83,6 +95,7 @@ def portfolio_weights(p: PortfolioWeights) -> Decoder:
         high=LOGIT,
         max_weight=min(p.weight_cap, largest),
         max_gross=largest,
+        toward=toward,
     )
 
 

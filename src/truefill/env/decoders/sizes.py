@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pydantic import Field, model_validator
 
 from truefill.core.registry import Params
-from truefill.env.decoders.base import DECODERS, Decoder
+from truefill.env.decoders.base import DECODERS, Decoder, Wish
 from truefill.market.types import Array, OrderKind, Orders
 
 
@@ -34,7 +34,7 @@ def score(p: Score) -> Decoder:
         kind = jnp.where(flat, OrderKind.WEIGHT, OrderKind.SIDE)
         return Orders(kind.astype(jnp.int32), value)
 
-    return Decoder(0, orders, needs_short=True)
+    return Decoder(0, orders, needs_short=True, toward=lambda wish: jnp.sign(wish.desired))
 
 
 class Zones(Params):
@@ -68,6 +68,12 @@ def zones(p: Zones) -> Decoder:
     drift alone would trade.
     """
     weights = (0.0, *p.sizes)
+    middles = tuple((a + b) / 2.0 for a, b in pairwise((0.0, *p.thresholds, 1.0)))
+
+    def toward(wish: Wish) -> Array:
+        """The middle of the zone whose size is nearest."""
+        score = jnp.asarray(middles)[_nearest(jnp.abs(wish.desired) * max(weights), weights)]
+        return jnp.sign(wish.desired) * score
 
     def orders(action: Array) -> Orders:
         a = jnp.clip(action.astype(jnp.float64), 0.0 if p.long_only else -1.0, 1.0)
@@ -81,6 +87,7 @@ def zones(p: Zones) -> Decoder:
         needs_short=not p.long_only,
         max_weight=max(weights),
         min_step=_smallest_step(weights),
+        toward=toward,
     )
 
 
@@ -122,6 +129,12 @@ def volume_bins(p: VolumeBins) -> Decoder:
         size = jnp.asarray(p.bins)[_count(x[..., None] > jnp.asarray(middles))]
         return _weights(size if p.long_only else jnp.sign(a) * size)
 
+    def toward(wish: Wish) -> Array:
+        wanted = wish.desired * p.bins[-1]
+        if discrete:
+            return _nearest(wanted, weights)
+        return 2.0 * wanted - 1.0 if p.long_only else wanted
+
     discrete = p.form == "discrete"
     return Decoder(
         len(weights) if discrete else 0,
@@ -130,6 +143,7 @@ def volume_bins(p: VolumeBins) -> Decoder:
         needs_short=not p.long_only,
         max_weight=p.bins[-1],
         min_step=_smallest_step(p.bins),
+        toward=toward,
     )
 
 
@@ -146,7 +160,7 @@ def target_weight(p: TargetWeight) -> Decoder:
     def orders(action: Array) -> Orders:
         return _weights(jnp.clip(action.astype(jnp.float64), -1.0, 1.0) * p.scale)
 
-    return Decoder(0, orders, needs_band=True)
+    return Decoder(0, orders, needs_band=True, toward=lambda wish: wish.desired)
 
 
 def _weights(value: Array) -> Orders:
@@ -156,6 +170,11 @@ def _weights(value: Array) -> Orders:
 def _count(reached: Array) -> Array:
     """How many of the last axis are true, int32."""
     return jnp.sum(reached, axis=-1, dtype=jnp.int32)
+
+
+def _nearest(value: Array, among: tuple[float, ...]) -> Array:
+    """Index of the nearest of ``among``, int32; of equals the first."""
+    return jnp.argmin(jnp.abs(value[..., None] - jnp.asarray(among)), axis=-1).astype(jnp.int32)
 
 
 def _smallest_step(weights: tuple[float, ...]) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -103,11 +103,17 @@ BOTH = ("class", "real")
 
 
 def forecaster(
-    name: str, params: type[Params], *, targets: tuple[str, ...] = BOTH, extra: str | None = None
+    name: str,
+    params: type[Params],
+    *,
+    targets: tuple[str, ...] = BOTH,
+    extra: str | None = None,
+    family: Literal["baseline", "zero_shot"] = "baseline",
 ) -> Callable[[Maker], Maker]:
     """Decorator: register a forecaster. ``targets``: the labels that it can be asked ("class",
-    "real"); ``extra``: the extra it comes with."""
-    return FORECASTERS.register(name, params, targets=targets, extra=extra)
+    "real"); ``extra``: the extra it comes with; ``family``: "zero_shot" fits nothing here and is
+    no baseline of others (:mod:`truefill.forecast.foundation`)."""
+    return FORECASTERS.register(name, params, targets=targets, extra=extra, family=family)
 
 
 def inputs_of(histories: Sequence[History]) -> Floats:

@@ -34,10 +34,12 @@ TargetKind = Literal["real", "class"]
 @dataclass(frozen=True)
 class TargetFacts:
     """What the train rows say of the targets. ``scale``: standard deviation of real targets;
-    ``class_counts``: how often each class occurs."""
+    ``class_counts``: how often each class occurs; ``balanced``: the balanced weights of the classes
+    f[classes] where they are known already, as inside a compiled fit."""
 
-    scale: float = 1.0
+    scale: float | Array = 1.0
     class_counts: tuple[int, ...] | None = None
+    balanced: Array | None = None
 
     @staticmethod
     def of(values: npt.NDArray[np.float64], classes: int) -> TargetFacts:

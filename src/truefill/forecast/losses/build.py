@@ -51,13 +51,18 @@ class Loss:
             prediction: the target's shape; with several outputs one axis more.
             target: [rows, ...]; NaN where null.
         """
-        known = jnp.isfinite(target)
         unit = self.facts.scale if self.target == "real" else 1.0
+        return self.in_units(prediction / unit, target / unit, self.facts)
+
+    def in_units(self, prediction: Array, target: Array, facts: TargetFacts) -> Array:
+        """The loss where real predictions and targets are counted in the targets' spread already;
+        the rest as in a call."""
+        known = jnp.isfinite(target)
         batch = Batch(
-            prediction=prediction / unit,
-            target=jnp.where(known, target, 0.0) / unit,
+            prediction=prediction,
+            target=jnp.where(known, target, 0.0),
             known=known.astype(prediction.dtype),
-            facts=self.facts,
+            facts=facts,
         )
         parts = [weight * entry.make(params, batch) for weight, entry, params in self.terms]
         return sum(parts[1:], start=parts[0])

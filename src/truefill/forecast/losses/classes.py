@@ -33,7 +33,9 @@ def cross_entropy(p: CrossEntropyParams, b: Batch) -> Array:
     logits = b.prediction.reshape(*b.target.shape, p.classes)
     klass = b.target.astype(jnp.int32)
     missed = -jnp.take_along_axis(jax.nn.log_softmax(logits), klass[..., None], axis=-1)[..., 0]
-    weight = jnp.asarray(class_weights(p, b.facts), logits.dtype)[klass]
+    known = b.facts.balanced if p.weights == "balanced" else None
+    each = class_weights(p, b.facts) if known is None else known
+    weight = jnp.asarray(each, logits.dtype)[klass]
     return over_heads(*head_means(missed, weight * b.known))
 
 

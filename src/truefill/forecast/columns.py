@@ -1,0 +1,69 @@
+"""Forecasts as columns of a table, the form in which they are stored and observed, and back.
+
+Names begin with the head, ``h3_`` for the horizon of 3 bars:
+
+- classes: ``class`` (0 fall, 0.5 still, 1 rise), ``confidence`` (the highest probability),
+  ``p_fall``, ``p_still``, ``p_rise``;
+- quantities: ``value``, in units of the label's standard deviation on the rows that were fitted;
+- quantiles: ``value`` (the median) and ``q10``, ..., in the same unit;
+- positions: ``position``, -1 .. 1;
+- all: ``signal``, above 0 where the forecast is for a rise (p_rise - p_fall, value, position);
+- further facts of a distribution, by their own names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from truefill.forecast.baselines.base import Forecast
+from truefill.forecast.labels.base import CLASSES, Floats
+from truefill.forecast.scores import Kind
+
+QUANTILE = re.compile(r"q\d+(_\d+)?")
+OWN = ("class", "confidence", "value", "position", "signal", *(f"p_{name}" for name in CLASSES))
+
+
+def head(horizon: int) -> str:
+    """How the columns of a horizon begin."""
+    return f"h{horizon}"
+
+
+def to_columns(
+    horizon: int, forecast: Forecast, kind: Kind, spread: float | Floats
+) -> dict[str, Floats]:
+    """The columns of one head, f64[n] each; ``spread``: the label's standard deviation."""
+    own: dict[str, Floats] = {}
+    if kind == "class":
+        assert forecast.probability is not None
+        share = forecast.probability
+        own["class"] = forecast.value / (len(CLASSES) - 1)
+        own["confidence"] = share.max(axis=1)
+        own |= {f"p_{name}": share[:, i] for i, name in enumerate(CLASSES)}
+        own["signal"] = share[:, -1] - share[:, 0]
+    elif kind == "position":
+        own["position"] = own["signal"] = forecast.value
+    else:
+        own["value"] = own["signal"] = forecast.value / spread
+    for name, values in forecast.extra.items():
+        own[name] = values / spread if kind == "quantile" and QUANTILE.fullmatch(name) else values
+    return {f"{head(horizon)}_{name}": values for name, values in own.items()}
+
+
+def from_columns(
+    horizon: int, columns: Mapping[str, Floats], kind: Kind, spread: float | Floats
+) -> Forecast:
+    """The forecast of one head from :func:`to_columns`' columns, to the last bits of ``spread``."""
+    first = f"{head(horizon)}_"
+    own = {n.removeprefix(first): values for n, values in columns.items() if n.startswith(first)}
+    extra = {name: values for name, values in own.items() if name not in OWN}
+    if kind == "class":
+        share = np.stack([own[f"p_{name}"] for name in CLASSES], axis=1)
+        return Forecast(own["class"] * (len(CLASSES) - 1), share, extra)
+    if kind == "position":
+        return Forecast(own["position"], None, extra)
+    if kind == "quantile":
+        extra = {n: v * spread if QUANTILE.fullmatch(n) else v for n, v in extra.items()}
+    return Forecast(own["value"] * spread, None, extra)

@@ -1,0 +1,147 @@
+"""Recurrent layers over windows: every sequence begins with an empty memory and is read to its end.
+
+The cells are those of :mod:`truefill.nn.memory`, and so is the gradient by hand, but no step asks
+whether an episode begins, and an LSTM's step is one product of [inputs, state] instead of two.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from truefill.market.types import Array
+from truefill.nn.memory import (
+    CELL_BACK,
+    CELL_FORWARD,
+    Cell,
+    Memory,
+    State,
+    Weights,
+    outer,
+    product,
+)
+
+
+def outputs(memory: Memory, x: Array, *, backward: bool = False) -> Array:
+    """Outputs [T, units, N] at every bar of windows ``x`` [T, inputs, N]; ``backward``: read from
+    the newest bar to the oldest, the output at a bar is that after this bar."""
+    return _outputs(memory.cell, backward, memory.weights, x)
+
+
+def last(memory: Memory, x: Array, *, backward: bool = False) -> Array:
+    """The output [units, N] after the last bar that is read: the newest, or ``backward`` the
+    oldest."""
+    return _last(memory.cell, backward, memory.weights, x)
+
+
+def _step(cell: Cell, w: Weights, joined: Array, state: State, x: Array) -> tuple[State, Any]:
+    if cell == "lstm":
+        seen = product(joined, jnp.concatenate([x, state[0]])) + w.bias[:, None]
+        return CELL_FORWARD[cell](w, state, seen, 0.0)  # type: ignore[no-any-return]
+    seen = product(w.inputs, x) + w.bias[:, None]
+    held = product(w.state, state[0]) if w.state.shape[0] else None
+    return CELL_FORWARD[cell](w, state, seen, held)  # type: ignore[no-any-return]
+
+
+def _read(cell: Cell, backward: bool, w: Weights, x: Array) -> tuple[Array, Any]:
+    """The last output [units, N]; the states before each bar and what the cell saved."""
+    joined = jnp.concatenate([w.inputs, w.state], axis=1) if cell == "lstm" else w.inputs
+    zeros = jnp.zeros((w.state.shape[1], x.shape[2]), x.dtype)
+
+    def one(state: State, x: Array) -> tuple[State, Any]:
+        after, saved = _step(cell, w, joined, state, x)
+        return after, (state, saved)
+
+    begin = (zeros, zeros) if cell == "lstm" else (zeros,)
+    state, kept = jax.lax.scan(one, begin, x, reverse=backward)
+    return state[0], kept
+
+
+def _every(backward: bool, end: Array, before: Array) -> Array:
+    """Outputs after each bar, from those before it and the last."""
+    if backward:
+        return jnp.concatenate([end[None], before[:-1]])
+    return jnp.concatenate([before[1:], end[None]])
+
+
+def _back(
+    cell: Cell, backward: bool, kept: Any, each: Array | None, end: Array | None
+) -> tuple[Weights, Array]:
+    """Gradients of weights and inputs, from those of every output or of the last alone."""
+    w, x, (before, saved) = kept
+    size = x.shape[1]
+    # Copies, kept from being folded into the products: those read weights along their rows.
+    to_state, to_input = jax.lax.optimization_barrier((w.state.T, w.inputs.T))
+
+    def one(carry: tuple[State, Weights], row: Any) -> tuple[tuple[State, Weights], Array]:
+        (dh, *rest), total = carry
+        g, x, before, saved = row
+        dh = dh if g is None else dh + g
+        seen, held, change, inner = CELL_BACK[cell](before, saved, (dh, *rest))
+        dh, *rest = change
+        if to_state.shape[1]:
+            dh = dh + product(to_state, held)
+        if cell == "lstm":
+            both = outer(seen, jnp.concatenate([x, before[0]]))
+            inputs, state = total.inputs + both, total.state
+        else:
+            inputs = total.inputs + outer(seen, x)
+            state = total.state + (outer(held, before[0]) if to_state.shape[1] else 0.0)
+        bias = total.bias + seen.sum(axis=1)
+        total = Weights(inputs, state, bias, total.state_bias + inner.sum(axis=1))
+        return ((dh, *rest), total), product(to_input, seen)
+
+    zeros = jnp.zeros_like(before[0][0])
+    state = (zeros if end is None else end, *(zeros for _ in before[1:]))
+    total = jax.tree.map(jnp.zeros_like, w)
+    if cell == "lstm":  # one array of gradients for [inputs, state], parted at the end
+        total = Weights(
+            jnp.zeros((len(w.bias), size + w.state.shape[1]), x.dtype), w.state[:0], *_biases(total)
+        )
+    (_, total), dx = jax.lax.scan(
+        one, (state, total), (each, x, before, saved), reverse=not backward
+    )
+    if cell == "lstm":
+        total = Weights(total.inputs[:, :size], total.inputs[:, size:], *_biases(total))
+    return total, dx
+
+
+def _biases(w: Weights) -> tuple[Array, Array]:
+    return w.bias, w.state_bias
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _outputs(cell: Cell, backward: bool, w: Weights, x: Array) -> Array:
+    return _outputs_forward(cell, backward, w, x)[0]
+
+
+def _outputs_forward(cell: Cell, backward: bool, w: Weights, x: Array) -> tuple[Array, Any]:
+    end, kept = _read(cell, backward, w, x)
+    return _every(backward, end, kept[0][0]), (w, x, kept)
+
+
+def _outputs_back(cell: Cell, backward: bool, kept: Any, g: Array) -> tuple[Weights, Array]:
+    return _back(cell, backward, kept, g, None)
+
+
+_outputs.defvjp(_outputs_forward, _outputs_back)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _last(cell: Cell, backward: bool, w: Weights, x: Array) -> Array:
+    return _read(cell, backward, w, x)[0]
+
+
+def _last_forward(cell: Cell, backward: bool, w: Weights, x: Array) -> tuple[Array, Any]:
+    end, kept = _read(cell, backward, w, x)
+    return end, (w, x, kept)
+
+
+def _last_back(cell: Cell, backward: bool, kept: Any, g: Array) -> tuple[Weights, Array]:
+    return _back(cell, backward, kept, None, g)
+
+
+_last.defvjp(_last_forward, _last_back)

@@ -1,0 +1,187 @@
+"""The forecast stage of a run: plan, every unit as a job of its own, and what is made of them.
+
+Each unit has a key of its own, made of what it is fitted on and nothing else, so that another
+member, horizon or setting elsewhere retrains nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from truefill.config.forecast import ForecastConfig
+from truefill.config.load import portable
+from truefill.core.files import read_json
+from truefill.core.plugins import sha256_of
+from truefill.forecast.losses import LOSSES
+from truefill.forecast.networks import NETWORKS
+from truefill.forecast.protocol import WHOLE
+from truefill.forecast.units import (
+    BASELINES,
+    Unit,
+    kinds_of,
+    levels_of,
+    loss_of,
+    member_of,
+    units_of,
+)
+from truefill.pipeline.artifacts import stage_key
+from truefill.pipeline.events import Event
+from truefill.pipeline.pool import Job, Pool
+
+if TYPE_CHECKING:
+    from truefill.pipeline.run import _Course
+
+STAGE = "forecast"
+PLAN = "forecast_plan"
+UNIT = "fit"
+SCORED_BY = ("market", "env", "evaluation")
+"""Parts of the config that threshold strategies are traded by."""
+
+
+class ForecastCourse:
+    """What a run does about forecasts."""
+
+    def __init__(self, course: _Course, config: ForecastConfig) -> None:
+        self.course, self.config = course, config
+        self.units = {self.name(unit): unit for unit in units_of(config)}
+
+    def name(self, unit: Unit) -> str:
+        """A unit in the manifest."""
+        return f"{UNIT}/{unit.path(self.config.label.horizons)}"
+
+    def owns(self, name: str) -> bool:
+        """Is it a manifest stage of the forecasts?"""
+        return name in (STAGE, PLAN) or name.startswith(f"{UNIT}/")
+
+    def key(self, name: str) -> str:
+        """The key of a manifest stage: the plan, a unit, or the whole."""
+        course = self.course
+        if name == PLAN:
+            asked = ("label", "features", "window_bars", "out_of_fold")
+            tree = self.config.model_dump(mode="json")
+            return self._key(
+                name,
+                {
+                    "dataset": course.manifest.outputs("dataset"),
+                    "forecast": {part: tree[part] for part in asked},
+                    "units": list(self.units),
+                },
+            )
+        if name == STAGE:
+            tree = portable(course.config)
+            parts = {part: tree[part] for part in SCORED_BY}
+            outputs = {unit: course.manifest.outputs(unit) for unit in self.units}
+            return self._key(
+                name,
+                {"units": outputs, "config": tree["forecast"], "name": tree["name"], **parts}
+                | {"dataset": course.manifest.outputs("dataset")},
+            )
+        return self._key(name, self._of_unit(self.units[name]))
+
+    def _key(self, name: str, inputs: dict[str, Any]) -> str:
+        return stage_key(name, self.course.device, inputs)
+
+    def _of_unit(self, unit: Unit) -> dict[str, Any]:
+        """All that a unit is made of."""
+        plan = read_json(self.course.folder / "forecast/plan.json")
+        config = self.config
+        horizons = [config.label.horizons[i] for i in unit.heads]
+        label = config.label.model_dump(mode="json") | {"horizons": horizons}
+        hashes = dict(plan["sha256"])
+        if unit.fold != WHOLE:
+            del hashes["validation"]
+        out: dict[str, Any] = {
+            "material": hashes,
+            "label": label,
+            "window_bars": config.window_bars,
+            "fold": next(fold for fold in plan["folds"] if fold["fold"] == unit.fold),
+            "protocol": None if unit.fold == WHOLE else plan["protocol"] | plan["reach"],
+        }
+        if unit.member == BASELINES:
+            kinds = {"kinds": kinds_of(config), "levels": levels_of(config)}
+            return out | kinds | {"boosting": config.boosting_baseline}
+        member = member_of(config, unit.member)
+        told = member.model_dump(mode="json", include={"network", "forecaster", "params"})
+        if member.network is not None:
+            loss, fit = loss_of(config, member), member.fit or config.fit
+            told |= {"loss": loss.model_dump(mode="json"), "fit": fit.model_dump(mode="json")}
+            told["plugins"] = sha256_of(NETWORKS, member.network)
+            for name in (loss.loss, *(term.loss for term in loss.sum)):
+                told["plugins"] |= sha256_of(LOSSES, name) if name else {}
+        return out | {"member": told, "seed": unit.seed}
+
+    def current(self, name: str) -> bool:
+        """Is a manifest stage done under the key it would have now?"""
+        manifest = self.course.manifest
+        before = {PLAN: ["dataset"], STAGE: list(self.units)}.get(name, [PLAN])
+        entry = manifest.stages.get(name)
+        if entry is None or not all(self.course.current(other) for other in before):
+            return False
+        return bool(entry["key"] == self.key(name))
+
+    def go(self, pool: Pool) -> None:
+        """Do what is due; ``states`` says whether anything was."""
+        course = self.course
+        before = dict(course.manifest.stages)
+        self._forget_others()
+        course.simple(pool, PLAN, list, state=False, key=self.key(PLAN))
+        due = {name: key for name in self.units for key in [self.key(name)]
+               if not course.manifest.done(name, key)}  # fmt: skip
+        if due:
+            course.line(f"{len(due)} of {len(self.units)} fits are due")
+            teller = _Teller(len(due), course.say)
+            pool.run([self._job(name, key, teller) for name, key in due.items()])
+        course.simple(pool, STAGE, list, state=False, key=self.key(STAGE))
+        same = before == course.manifest.stages
+        course.states[STAGE] = "skipped" if same else "done"
+
+    def _forget_others(self) -> None:
+        """Units of members that are no more stay on disk, but not in the manifest."""
+        stages = self.course.manifest.stages
+        for name in [n for n in stages if n.startswith(f"{UNIT}/") and n not in self.units]:
+            del stages[name]
+
+    def _job(self, name: str, key: str, teller: _Teller) -> Job:
+        unit = self.units[name]
+        course = self.course
+
+        def heard(message: dict[str, Any]) -> None:
+            if "line" in message:
+                course.line(message["line"])
+            else:
+                teller.moved(name.removeprefix(f"{UNIT}/"), *message["progress"])
+
+        def finished(files: list[str]) -> None:
+            course.manifest.record(name, key, files)
+            teller.over(name.removeprefix(f"{UNIT}/"))
+
+        message = course.message(
+            UNIT,
+            key,
+            member=unit.member,
+            heads=list(unit.heads),
+            fold=unit.fold,
+            seed=unit.seed,
+        )
+        return Job(name, message, heard, finished)
+
+
+class _Teller:
+    """Progress of all fits together."""
+
+    def __init__(self, total: int, say: Callable[[Event], None]) -> None:
+        self.total, self.say, self.done = total, say, 0
+        self.began = time.monotonic()
+
+    def moved(self, name: str, epoch: int, metric: float | None) -> None:
+        self.say(self._event(f"{name} epoch {epoch}", metric))
+
+    def over(self, name: str) -> None:
+        self.done += 1
+        self.say(self._event(name, None))
+
+    def _event(self, text: str, metric: float | None) -> Event:
+        rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        return Event("progress", STAGE, text, None, self.done, self.total, rate, metric)

@@ -1,0 +1,68 @@
+"""Recurrent layers over windows: the sequences of ``Memory`` without episode starts."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from truefill.nn.layers import orthogonal
+from truefill.nn.memory import Cell, Memory
+from truefill.nn.windows import last, outputs
+
+T, N, UNITS, INPUTS = 7, 5, 4, 3
+
+
+def case(cell: Cell) -> tuple[Memory, Any]:
+    keys = jax.random.split(jax.random.PRNGKey(5), 2)
+    memory = Memory(keys[0], cell, INPUTS, UNITS)
+    memory = jax.tree.map(lambda w: w.astype(jnp.float64) + 0.1, memory)
+    return memory, jax.random.normal(keys[1], (T, INPUTS, N), jnp.float64)
+
+
+def sequence(memory: Memory, x: Any) -> Any:
+    zeros = tuple(jnp.zeros((UNITS, N)) for _ in memory.initial(1))
+    return memory.sequence(zeros, x, jnp.zeros((T, N), bool))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("cell", get_args(Cell))
+def test_outputs_and_gradients_are_those_of_a_sequence(cell: Cell, backward: bool) -> None:
+    """Value and gradient by weights and inputs, forward in time and (turned round) backward."""
+    memory, x = case(cell)
+    weight = jax.random.normal(jax.random.PRNGKey(6), (T, UNITS, N), jnp.float64)
+
+    def ours(memory: Memory, x: Any) -> Any:
+        every = outputs(memory, x, backward=backward)
+        return (every * weight).sum() + (last(memory, x, backward=backward) ** 3).sum()
+
+    def plain(memory: Memory, x: Any) -> Any:
+        every = sequence(memory, x[::-1] if backward else x)
+        end = every[-1]
+        every = every[::-1] if backward else every
+        return (every * weight).sum() + (end**3).sum()
+
+    got = jax.value_and_grad(ours, argnums=(0, 1))(memory, x)
+    expected = jax.value_and_grad(plain, argnums=(0, 1))(memory, x)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_the_last_output_is_that_of_the_bar_read_last() -> None:
+    memory, x = case("gru")
+    np.testing.assert_array_equal(last(memory, x), outputs(memory, x)[-1])
+    read_back = outputs(memory, x, backward=True)
+    np.testing.assert_array_equal(last(memory, x, backward=True), read_back[0])
+
+
+def test_state_weights_are_drawn_without_lapack_where_asked() -> None:
+    drawn = Memory(jax.random.PRNGKey(2), "lstm", INPUTS, UNITS, orthogonal=orthogonal)
+    for block in np.split(np.asarray(drawn.weights.state), 4):
+        np.testing.assert_allclose(block @ block.T, np.eye(UNITS), atol=2e-6)
+    plain = Memory(jax.random.PRNGKey(2), "lstm", INPUTS, UNITS)
+    assert plain.weights.inputs.tobytes() == drawn.weights.inputs.tobytes()
+    assert plain.weights.state.tobytes() != drawn.weights.state.tobytes()
