@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import truefill.forecast.foundation  # noqa: F401
 from forecast_cases import BARS, asked, random_walk
+from foundation_cases import CUTOFF, save_tiny_bolt
 from truefill.core.errors import UsageError
 from truefill.forecast.baselines import FORECASTERS, Fitted, Forecast, History
 
@@ -21,9 +24,14 @@ QUESTIONS = {
 N, CUT = 160, 110
 
 
+LIBRARY = {"boosting": "lightgbm", "foundation": "chronos"}
+EXEMPT = {("chronos_bolt", "triple_barrier")}
+"""Refused: it forecasts closes, and barriers are touched by highs and lows."""
+
+
 def installed(name: str) -> bool:
     extra = FORECASTERS.get(name).facts["extra"]
-    return extra is None or importlib.util.find_spec("lightgbm") is not None
+    return extra is None or importlib.util.find_spec(LIBRARY[extra]) is not None
 
 
 CASES = [
@@ -31,26 +39,44 @@ CASES = [
     for entry in FORECASTERS
     for question in QUESTIONS
     if ("real" if question == "future_return" else "class") in entry.facts["targets"]
+    and (entry.name, question) not in EXEMPT
 ]
 
 
-def fitted(name: str, question: str) -> tuple[Fitted, list[History], int]:
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Parameters of those that have no defaults, or slow ones."""
+    out: dict[str, dict[str, Any]] = {"block_bootstrap": {"samples": 64}}
+    if installed("chronos_bolt"):
+        name = save_tiny_bolt(tmp_path_factory.mktemp("bolt"))
+        tiny = {"model": name, "training_cutoff": CUTOFF, "context_bars": 64, "paths": 32}
+        out["chronos_bolt"] = tiny
+    return out
+
+
+def fitted(
+    name: str, question: str, given: dict[str, dict[str, Any]]
+) -> tuple[Fitted, list[History], int]:
     if not installed(name):
-        pytest.skip("needs the extra boosting (lightgbm), which is not installed")
+        extra = FORECASTERS.get(name).facts["extra"]
+        pytest.skip(f"needs the extra {extra} ({LIBRARY[extra]}), which is not installed")
     train, test = asked(question, random_walk(N, 5), CUT, **QUESTIONS[question])
     entry = FORECASTERS.get(name)
-    return entry.make(entry.params(), train), test, train.label.classes
+    return entry.make(entry.params(**given.get(name, {})), train), test, train.label.classes
 
 
 def told(found: Forecast, rows: slice) -> bytes:
-    extra = b"" if found.probability is None else found.probability[rows].tobytes()
-    return found.value[rows].tobytes() + extra
+    share = b"" if found.probability is None else found.probability[rows].tobytes()
+    extra = b"".join(found.extra[name][rows].tobytes() for name in sorted(found.extra))
+    return found.value[rows].tobytes() + share + extra
 
 
 @pytest.mark.parametrize(("name", "question"), CASES)
-def test_nothing_after_a_row_moves_its_forecast(name: str, question: str) -> None:
+def test_nothing_after_a_row_moves_its_forecast(
+    name: str, question: str, given: dict[str, dict[str, Any]]
+) -> None:
     """Neither what later bars say nor whether they are there: at once is as bar by bar."""
-    model, (own,), _ = fitted(name, question)
+    model, (own,), _ = fitted(name, question, given)
     whole = model.predict([own])
     for t in (CUT, CUT + 13, N - 2):
         upto = slice(0, t - CUT + 1)
@@ -67,9 +93,11 @@ def test_nothing_after_a_row_moves_its_forecast(name: str, question: str) -> Non
 
 
 @pytest.mark.parametrize(("name", "question"), CASES)
-def test_the_same_fit_has_the_same_bits_and_is_a_forecast(name: str, question: str) -> None:
-    first, test, classes = fitted(name, question)
-    second, _, _ = fitted(name, question)
+def test_the_same_fit_has_the_same_bits_and_is_a_forecast(
+    name: str, question: str, given: dict[str, dict[str, Any]]
+) -> None:
+    first, test, classes = fitted(name, question, given)
+    second, _, _ = fitted(name, question, given)
     found = first.predict(test)
     every = slice(None)
     assert told(found, every) == told(second.predict(test), every)
@@ -82,9 +110,15 @@ def test_the_same_fit_has_the_same_bits_and_is_a_forecast(name: str, question: s
         assert found.probability is None
 
 
-@pytest.mark.skipif(installed("boosting"), reason="the extra boosting is installed")
-def test_a_missing_extra_is_named() -> None:
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("boosting", {}), ("chronos_bolt", {"model": "any", "training_cutoff": CUTOFF})],
+)
+def test_a_missing_extra_is_named(name: str, given: dict[str, Any]) -> None:
+    entry = FORECASTERS.get(name)
+    extra = entry.facts["extra"]
+    if installed(name):
+        pytest.skip(f"the extra {extra} is installed")
     train, _ = asked("smoothed", random_walk(60, 5), 50, horizon=2)
-    entry = FORECASTERS.get("boosting")
-    with pytest.raises(UsageError, match=r"pip install 'truefill\[boosting\]'"):
-        entry.make(entry.params(), train)
+    with pytest.raises(UsageError, match=rf"pip install 'truefill\[{extra}\]'"):
+        entry.make(entry.params(**given), train)

@@ -13,6 +13,7 @@ import polars as pl
 
 from truefill.audit.chain import Chain, Specs
 from truefill.audit.mutations import GOING, closes_s, differs, mutate
+from truefill.audit.small_fit import Remembered, small_fit
 from truefill.config.load import parse_config
 from truefill.config.schema import Config
 from truefill.core.errors import TruefillError, UsageError
@@ -50,7 +51,8 @@ class Case:
     """
 
     def __init__(self, config: Config, chain: Chain, scratch: Path, *, quick: bool = False) -> None:
-        self.config, self.chain, self.scratch, self.quick = config, chain, scratch, quick
+        self.config, self.scratch, self.quick = config, scratch, quick
+        self.chain = replace(chain, forecast=Remembered(chain.forecast))
         self.interval_s = float(config.data.interval)
         """Of the bars that are read, and changed."""
         self.bar_interval_s = float(config.data.bar_interval)
@@ -140,18 +142,25 @@ class Case:
 
     @cached_property
     def small(self) -> Small:
-        """The smallest dataset that can be built of the config's own data.
+        """The smallest dataset that can be built of the config's own data, and forecast.
 
         Raises the error of the largest one where none can.
         """
-        sizes = [n for n in SMALL_BARS if n < len(self.session_starts)]
+        sizes = [n for n in self._sizes if n < len(self.session_starts)]
         for bars in sizes:
             try:
                 return self._small(bars)
             except TruefillError:  # too short: a feature is constant there, or a split is empty
                 continue
-        config = self.config
+        config = quickly_fitted(self.config)
         return Small(config, self.inputs, self.build(config, self.inputs))
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Bars of small datasets; a split's first window has no forecast."""
+        asked = self.config.forecast
+        more = 0 if asked is None else round(asked.window_bars / (1.0 - SHARES[-1]))
+        return [bars + more for bars in SMALL_BARS]
 
     def changed(self, inputs: Inputs, cut_s: int, how: str) -> Inputs:
         """``inputs`` with all that follows the cut changed.
@@ -191,8 +200,17 @@ class Case:
         inputs = self.window(self.complete_s, self.warmup_bars + 5, bars)
         table = self.bars(self.config, inputs)
         edges = _borders(table, self.complete_s, self.bar_interval_s)
-        config = with_splits(self.config, edges)
-        return Small(config, inputs, self.build(config, inputs))
+        config = with_splits(quickly_fitted(self.config), edges)
+        built = self.build(config, inputs)
+        self.chain.forecast(config, built, self.chain)
+        return Small(config, inputs, built)
+
+
+def quickly_fitted(config: Config) -> Config:
+    """``config`` with forecasters that are fitted in seconds."""
+    if config.forecast is None:
+        return config
+    return config.model_copy(update={"forecast": small_fit(config.forecast)})
 
 
 def with_splits(config: Config, edges: Sequence[int]) -> Config:

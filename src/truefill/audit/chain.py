@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from truefill.data.sessions import Session, session_of
 from truefill.data.split import SplitArrays, to_arrays
 from truefill.env import episodes
 from truefill.env.episodes import EnvArrays, EnvSpec, EnvState, Observation, Transition
+from truefill.env.seen import KEYS, agent_split, is_plain, seen_lineage
 from truefill.env.setup import Environment, Stage, make_environment, make_spec
 from truefill.evaluation.backtest import backtest
 from truefill.evaluation.policy import Policy
@@ -45,9 +47,13 @@ from truefill.features.build import (
 from truefill.features.compute import RawFeatures, contexts_of
 from truefill.features.contract import FeatureSpec
 from truefill.features.registry import CALCULATORS
+from truefill.forecast.assemble import forecast_all
+from truefill.forecast.bench import Bench, lookbacks
 from truefill.market.types import Array
 
 Specs = tuple[FeatureSpec, ...]
+Forecasts = Mapping[str, pl.DataFrame]
+"""forecast/SPLIT.parquet by split."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def raw(config: Config, specs: Specs, inputs: Inputs) -> RawFeatures:
 
 
 def arrays(built: BuiltDataset, name: str) -> SplitArrays:
-    """A split as environment and agents take it."""
+    """A split as forecasters take it, and agents where there are none."""
     return to_arrays(
         name,
         built.tables[name],
@@ -114,9 +120,41 @@ def arrays(built: BuiltDataset, name: str) -> SplitArrays:
     )
 
 
+def bench(config: Config, built: BuiltDataset, chain: Chain) -> Bench:
+    """The dataset as units of forecasting take it: materials, folds and labels."""
+    assert config.forecast is not None
+    return Bench(config.forecast, partial(chain.arrays, built), lookbacks(built.lineage))
+
+
+def forecast(config: Config, built: BuiltDataset, chain: Chain) -> Forecasts | None:
+    """Every unit fitted, its forecasts put together: train and validation; None without
+    forecasters."""
+    return None if config.forecast is None else forecast_all(chain.bench(config, built, chain))
+
+
+def seen(config: Config, built: BuiltDataset, chain: Chain, name: str) -> SplitArrays:
+    """A split as agents see it: with its forecasts, and the features that ``env.features`` names."""
+    tables = chain.forecast(config, built, chain)
+    return agent_split(config, chain.arrays(built, name), None if tables is None else tables[name])
+
+
+def lineage_of(config: Config, built: BuiltDataset, chain: Chain) -> dict[str, Any]:
+    """The dataset's lineage with the features that agents see."""
+    if is_plain(config):
+        return built.lineage
+    tables, contract = chain.forecast(config, built, chain), None
+    if tables is not None:
+        assert config.forecast is not None
+        columns = [name for name in tables["train"].columns if name not in KEYS]
+        contract = {"columns": columns, "window_bars": config.forecast.window_bars}
+    return seen_lineage(config, built.lineage, contract)
+
+
 def train(config: Config, built: BuiltDataset, chain: Chain, seed: int, folder: Path) -> Trained:
     """Train one seed into an empty ``folder``."""
-    train_split, validation = chain.arrays(built, "train"), chain.arrays(built, "validation")
+    train_split, validation = (
+        chain.seen(config, built, chain, name) for name in ("train", "validation")
+    )
     training.train(config, train_split, validation, seed, folder, lambda *_: None)
     template = make_network(jax.random.PRNGKey(0), make_spec(config, train_split), config.agent)
     best, _ = load_tree(folder / "best.safetensors", template)
@@ -133,7 +171,7 @@ def select(built: BuiltDataset, trained: Mapping[int, Trained]) -> int:
 
 def validate(config: Config, built: BuiltDataset, chain: Chain, policy: Policy) -> Trace:
     """The policy's trades on validation, from which its figures and gates are made."""
-    split = chain.arrays(built, "validation")
+    split = chain.seen(config, built, chain, "validation")
     environment = chain.environment(config, split, "backtest")
     return chain.trade(policy, environment, split, policy.contract_sha256)[0]
 
@@ -173,6 +211,10 @@ class Chain:
     raw: Callable[[Config, Specs, Inputs], RawFeatures] = raw
     dataset: Callable[[Config, Specs, Inputs], BuiltDataset] = build
     arrays: Callable[[BuiltDataset, str], SplitArrays] = arrays
+    bench: Callable[[Config, BuiltDataset, Chain], Bench] = bench
+    forecast: Callable[[Config, BuiltDataset, Chain], Forecasts | None] = forecast
+    seen: Callable[[Config, BuiltDataset, Chain, str], SplitArrays] = seen
+    """A split as agents see it."""
     environment: Callable[[Config, SplitArrays, Stage], Environment] = make_environment
     observe: Callable[[EnvSpec, EnvArrays, EnvState], Observation] = observe
     decide: Callable[[Any, Any, Observation, EnvSpec, EnvArrays, EnvState], tuple[Array, Any]] = (

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from truefill.agents.bundle import most_likely
 from truefill.agents.ensemble import Actor, Ensemble
 from truefill.agents.networks import make_network
-from truefill.audit.chain import Chain
+from truefill.audit.chain import Chain, lineage_of
 from truefill.audit.evidence import Timed
 from truefill.config.schema import Config
 from truefill.data.split import SplitArrays
@@ -158,7 +158,7 @@ def probe(chain: Chain, config: Config, env: Environment, built: BuiltDataset) -
     """The fresh network (or ensemble of networks), of a few, whose actions bring about the most
     fills; the rule, where a rule is judged."""
     if config.agent.rule is not None:
-        return the_rule(config, env.spec, built)
+        return the_rule(chain, config, env.spec, built)
     best, most = None, -1
     for gain, seed in product(GAINS, range(SEEDS)):
         fresh = _fresh(config, env.spec, seed)
@@ -171,10 +171,10 @@ def probe(chain: Chain, config: Config, env: Environment, built: BuiltDataset) -
     return best
 
 
-def the_rule(config: Config, spec: EnvSpec, built: BuiltDataset) -> Actor:
+def the_rule(chain: Chain, config: Config, spec: EnvSpec, built: BuiltDataset) -> Actor:
     """The rule of a config, made for a dataset."""
     assert config.agent.rule is not None
-    given = Given.of(spec, built.lineage, built.norm_stats)
+    given = Given.of(spec, lineage_of(config, built, chain), built.norm_stats)
     return make_policy(
         config.agent.rule.policy, config.agent.rule.params, given, "agent.rule"
     ).parameters

@@ -41,11 +41,15 @@ def progress_text(event: Event) -> str:
         parts.append(f"{event.done / event.total:.0%}")
     if event.rate > 0 and event.stage == "train":
         parts.append(f"{event.rate:,.0f} steps/s")
+    if event.rate > 0 and event.stage == "forecast":
+        parts.append(f"{event.rate:,.0f} rows/s")
     if event.rate > 0 and event.stage == "audit" and event.total:
         parts.append(f"{60 * event.rate / event.total:.0%}/min")
     if event.eta_s is not None:
         parts.append(f"ETA {human_time(event.eta_s)}")
-    if event.score is not None:
+    if event.stage == "forecast":
+        parts.append(event.text + ("" if event.score is None else f" {event.score:.4g}"))
+    elif event.score is not None:
         parts.append(f"validation score {event.score:+.4g}")
     return ", ".join(parts)
 

@@ -70,7 +70,7 @@ class SkillConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How the learning rate moves. ``warmup`` rises linearly from 0 before everything else."""
+    """How the learning rate moves: first a linear warm-up, from which the rest counts."""
 
     kind: Literal["constant", "step", "cosine", "plateau"] = Field(
         "constant", description="how the learning rate moves after the warm-up"
@@ -114,20 +114,22 @@ class FitConfig(Section):
     epochs: Count = Field(20, description="passes over the train rows, at most")
     batch_size: Count | Literal["auto"] = Field(
         256,
-        description="rows a gradient step; auto: by the number of rows, halved when memory ends",
+        description="rows a gradient step; auto: the largest power of two within 64 .. 1024 that "
+        "leaves 100 steps an epoch, halved when the memory of a GPU ends",
     )
     max_grad_norm: Positive | None = Field(1.0, description="global gradient norm; null: unclipped")
     holdout: Annotated[float, Field(ge=0.0, lt=0.9)] = Field(
         0.1,
-        description="newest share of the train rows that judges epochs and is not fitted; purged; "
-        "0: the last epoch is taken",
+        description="newest share of the train times that judges epochs and is not fitted; rows "
+        "whose label reaches into it are left out; 0: no early stopping, the last epoch is taken",
     )
     early_stopping: EarlyStoppingConfig | None = Field(
         default_factory=lambda: EarlyStoppingConfig(),
         description="null: all epochs; the best one on the holdout is still taken",
     )
     mixed_precision: bool = Field(
-        False, description="bfloat16 products on a GPU; refused on a CPU, where it gains nothing"
+        False,
+        description="bfloat16 matrix products on a GPU; refused on a CPU, where it gains nothing",
     )
 
 

@@ -28,6 +28,7 @@ MECHANICS = ("checkpoint_every_steps", "tensorboard", "worker_timeout_s", "ensem
 REFUSED = {
     "data": "trials are compared on the same data",
     "features": "trials are compared on the same observations of the market",
+    "forecast": "trials are compared on the same forecasts",
     "plugins": "trials are compared on the same data",
     "evaluation": "it is the yardstick",
     "gates": "it is the yardstick",

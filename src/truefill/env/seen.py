@@ -6,23 +6,29 @@ first forecast are left out; where a symbol alone has none, nothing may be trade
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from truefill.config.schema import Config
-from truefill.core.errors import ConfigError, DataError, did_you_mean
+from truefill.core.errors import ArtifactError, ConfigError, DataError, did_you_mean
 from truefill.core.files import read_json, read_parquet
 from truefill.core.fingerprint import fingerprint
 from truefill.data.dataset import load_lineage
 from truefill.data.split import SplitArrays
 from truefill.features.contract import FeatureSpec
+from truefill.forecast.units import columns_of
 
 CONTRACT = "forecast/contract.json"
 """What the forecasts of a run are made by."""
+FACT = re.compile(r"h\d+_")
+"""How columns of forecasts begin."""
 KEYS = ("timestamp", "symbol", "as_of", "fold")
 
 
@@ -80,19 +86,47 @@ def with_forecasts(split: SplitArrays, forecasts: pl.DataFrame) -> SplitArrays:
     return whole.since(first)
 
 
+def column_of(split: SplitArrays, forecasts: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """A column of forecast/SPLIT.parquet on the bars of ``split``, f64[T, S], as agents see it (in
+    float32); NaN where there is no forecast.
+
+    Raises:
+        ArtifactError: the forecasts have no such column.
+    """
+    if name not in forecasts.columns:
+        raise ArtifactError(f"the forecasts of {split.name} have no column {name!r}")
+    out = np.full(split.present.shape, np.nan)
+    for s, symbol in enumerate(split.symbols):
+        own = forecasts.filter(pl.col("symbol") == symbol)
+        seconds = own["timestamp"].dt.epoch("s").to_numpy()
+        at = np.searchsorted(split.timestamps_s, seconds)
+        here = np.isin(seconds, split.timestamps_s)
+        out[at[here], s] = own[name].to_numpy()[here].astype(np.float32)
+    return out
+
+
 def forecasts_of(config: Config, folder: Path, split: str) -> pl.DataFrame | None:
-    """forecast/SPLIT.parquet of a run folder; None where the config has no forecasters."""
+    """forecast/SPLIT.parquet of a run folder; None where the config has no forecasters.
+
+    Raises:
+        ArtifactError: it has forecasters, and the file is missing.
+    """
     if config.forecast is None:
         return None
-    return read_parquet(folder / "forecast" / f"{split}.parquet")
+    path = folder / "forecast" / f"{split}.parquet"
+    if not path.is_file():
+        raise ArtifactError(
+            f"no forecasts of {split} are there", where=str(path), do="run the stage forecast first"
+        )
+    return read_parquet(path)
 
 
-def agent_lineage(config: Config, folder: Path) -> dict[str, Any]:
-    """lineage.json of a run folder, with the features and the contract that agents have."""
-    lineage = load_lineage(folder / "dataset")
+def agent_lineage(config: Config, dataset: Path) -> dict[str, Any]:
+    """lineage.json of a run's dataset folder, with the features and contract that agents have."""
+    lineage = load_lineage(dataset)
     if is_plain(config):
         return lineage
-    contract = read_json(folder / CONTRACT) if config.forecast is not None else None
+    contract = read_json(dataset.parent / CONTRACT) if config.forecast is not None else None
     return seen_lineage(config, lineage, contract)
 
 
@@ -145,3 +179,20 @@ def _index(names: Any, name: str) -> int:
             do=did_you_mean(name, known),
         )
     return known.index(name)
+
+
+def seen_specs(config: Config, specs: Sequence[FeatureSpec]) -> tuple[FeatureSpec, ...]:
+    """What an agent of ``config`` sees of the market, before anything is forecast; ``specs``: of
+    all features.
+
+    Raises:
+        ConfigError: ``env.features`` names what there is not.
+    """
+    known = {spec.name: spec for spec in specs}
+    if config.forecast is not None:
+        window = config.forecast.window_bars
+        known |= {name: column_spec(name, window) for name in columns_of(config.forecast)}
+        if any(member.forecaster is not None for member in config.forecast.members):
+            known |= {n: column_spec(n, window) for n in config.env.features if FACT.match(n)}
+    names = config.env.features or tuple(known)
+    return tuple(known[list(known)[_index(known, name)]] for name in names)

@@ -7,6 +7,7 @@ orders, so that any number of signals is replayed at once. T bars, S symbols.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,16 @@ FIGURES = ("net_return", "sharpe", "closed_trades", "max_drawdown", "var_95", "c
 a year; value at risk and its conditional mean of the returns of bars, as losses."""
 CELLS = 4_000_000
 """Signals x bars x symbols that are replayed together at most: every bar of each is kept."""
+
+
+class Signal(NamedTuple):
+    """What a strategy trades."""
+
+    name: str
+    values: F64
+    """[T, S], in its own unit; NaN where there is none."""
+    source: str
+    """SHA-256 of what makes it."""
 
 
 def threshold_orders(

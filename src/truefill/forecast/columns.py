@@ -8,13 +8,12 @@ Names begin with the head, ``h3_`` for the horizon of 3 bars:
 - quantiles: ``value`` (the median) and ``q10``, ..., in the same unit;
 - positions: ``position``, -1 .. 1;
 - all: ``signal``, above 0 where the forecast is for a rise (p_rise - p_fall, value, position);
-- further facts of a distribution, by their own names.
+- further facts of a distribution, by their own names, those with a unit in that of ``value``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,7 +21,8 @@ from truefill.forecast.baselines.base import Forecast
 from truefill.forecast.labels.base import CLASSES, Floats
 from truefill.forecast.scores import Kind
 
-QUANTILE = re.compile(r"q\d+(_\d+)?")
+DIMENSIONLESS = ("tail_ratio", "entropy", "skew", "p_rise")
+"""Facts of a distribution that have no unit."""
 OWN = ("class", "confidence", "value", "position", "signal", *(f"p_{name}" for name in CLASSES))
 
 
@@ -48,7 +48,7 @@ def to_columns(
     else:
         own["value"] = own["signal"] = forecast.value / spread
     for name, values in forecast.extra.items():
-        own[name] = values / spread if kind == "quantile" and QUANTILE.fullmatch(name) else values
+        own[name] = values / spread if _has_unit(name, kind) else values
     return {f"{head(horizon)}_{name}": values for name, values in own.items()}
 
 
@@ -64,6 +64,22 @@ def from_columns(
         return Forecast(own["class"] * (len(CLASSES) - 1), share, extra)
     if kind == "position":
         return Forecast(own["position"], None, extra)
-    if kind == "quantile":
-        extra = {n: v * spread if QUANTILE.fullmatch(n) else v for n, v in extra.items()}
+    extra = {n: values * spread if _has_unit(n, kind) else values for n, values in extra.items()}
     return Forecast(own["value"] * spread, None, extra)
+
+
+def _has_unit(name: str, kind: Kind) -> bool:
+    """Is a further fact counted in the label's spread?"""
+    return kind in ("real", "quantile") and name not in DIMENSIONLESS
+
+
+def names(horizons: Sequence[int], kind: Kind, levels: Sequence[float] = ()) -> tuple[str, ...]:
+    """The columns of forecasts of a kind, without further facts.
+
+    >>> names((1, 2), "position")
+    ('h1_position', 'h1_signal', 'h2_position', 'h2_signal')
+    """
+    quantiles = {f"q{100.0 * level:g}".replace(".", "_"): np.zeros(1) for level in levels}
+    share = np.full((1, len(CLASSES)), 1.0 / len(CLASSES)) if kind == "class" else None
+    empty = Forecast(np.zeros(1), share, quantiles if kind == "quantile" else {})
+    return tuple(n for horizon in horizons for n in to_columns(horizon, empty, kind, 1.0))

@@ -12,12 +12,15 @@ from truefill.config.forecast import SkillConfig
 from truefill.core.bootstrap import Interval
 from truefill.core.errors import DataError
 from truefill.core.figures import Figure
-from truefill.forecast.baselines.base import FORECASTERS, Forecast, History, Train
+from truefill.forecast.baselines.base import Forecast, History
+from truefill.forecast.forms import baselines_for as baselines_for
+from truefill.forecast.forms import baselines_of as baselines_of
+from truefill.forecast.forms import forecasts_of as forecasts_of
+from truefill.forecast.forms import with_quantiles as with_quantiles
 from truefill.forecast.kinds import (
     Scores,
     log_likelihood,
     quantile_levels,
-    quantile_name,
     require_kind,
     row_score,
     rows_of,
@@ -28,9 +31,6 @@ from truefill.forecast.labels.base import Bools, FittedLabel, Floats, Ints
 from truefill.forecast.labels.future_return import FutureReturnParams
 from truefill.forecast.scores import Kind, correlation, signal
 from truefill.forecast.skill import BASE, Measure, Skill, score_intervals, standings
-
-FLAT = "random_walk"
-"""The baseline that takes no position: a random walk has nothing to trade on."""
 
 SCORE, LOG_LOSS = "score", "log likelihood"
 
@@ -93,60 +93,6 @@ class Comparison:
             "log_loss_skill": None if likely is None else likely.to_dict(),
             "by_fold": {fold: dict(told) for fold, told in self.by_fold.items()},
         }
-
-
-def baselines_of(label: FittedLabel, *, boosting: bool = False) -> tuple[str, ...]:
-    """Names of the baselines that can be asked this label; boosting, whose extra may be missing,
-    where wanted."""
-    kind = "class" if label.classes else "real"
-    return tuple(
-        entry.name
-        for entry in FORECASTERS
-        if entry.facts["family"] == "baseline"
-        and kind in entry.facts["targets"]
-        and (boosting or entry.facts["extra"] is None)
-    )
-
-
-def forecasts_of(
-    names: Sequence[str], train: Train, histories: Sequence[History]
-) -> dict[str, Forecast]:
-    """Forecasts of each named forecaster with its default parameters, fitted on ``train``."""
-    return baselines_for("class" if train.label.classes else "real", names, train, histories)
-
-
-def baselines_for(
-    kind: Kind,
-    names: Sequence[str],
-    train: Train,
-    histories: Sequence[History],
-    levels: Sequence[float] = (),
-) -> dict[str, Forecast]:
-    """Forecasts of each named forecaster, fitted on ``train``, in the form of a kind.
-
-    Quantiles (``levels``): the forecast plus the quantiles of its errors on the train rows.
-    Positions: all in, the way the forecast points; the random walk stays flat.
-    """
-    out = {}
-    for name in names:
-        entry = FORECASTERS.get(name)
-        fitted = entry.make(entry.params(), train)
-        found = fitted.predict(histories)
-        if kind == "quantile":
-            errors = train.answers - fitted.predict(train.histories).value
-            found = with_quantiles(found.value, errors, levels)
-        elif kind == "position":
-            way = np.sign(signal(found.value, found.probability))
-            found = Forecast(np.zeros(len(way)) if name == FLAT else way)
-        out[name] = found
-    return out
-
-
-def with_quantiles(value: Floats, errors: Floats, levels: Sequence[float]) -> Forecast:
-    """Quantiles: ``value`` f64[n] plus those of ``errors`` f64[m]; its value is their median."""
-    at = np.quantile(errors, [0.5, *levels])
-    extra = {quantile_name(q): value + e for q, e in zip(levels, at[1:], strict=True)}
-    return Forecast(value + at[0], extra=extra)
 
 
 def compare(

@@ -14,6 +14,7 @@ from truefill.config.forecast import ForecastConfig, LossConfig, MemberConfig
 from truefill.core.errors import ConfigError
 from truefill.core.registry import Params
 from truefill.forecast.baselines.base import FORECASTERS
+from truefill.forecast.columns import names
 from truefill.forecast.labels.base import LABELS
 from truefill.forecast.losses import build_loss
 from truefill.forecast.networks import NETWORKS
@@ -154,3 +155,10 @@ def require_members(config: ForecastConfig) -> None:
             where="forecast.ensemble.members",
             do="put the others under forecast.compare",
         )
+
+
+def columns_of(config: ForecastConfig) -> tuple[str, ...]:
+    """Columns of the ensemble's forecasts, as far as the config tells them (members that are no
+    networks may add further facts)."""
+    kind = kind_of(config, member_of(config, config.used[0]))
+    return names(config.label.horizons, kind, levels_of(config))

@@ -17,10 +17,11 @@ from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import SealedTestError, UsageError
 from truefill.core.files import read_json
-from truefill.data.dataset import load_lineage, load_split
+from truefill.data.dataset import load_split
 from truefill.data.resolve import resolve
 from truefill.data.sessions import Session
 from truefill.data.split import SplitArrays, to_arrays
+from truefill.env.seen import agent_lineage, agent_split, forecasts_of
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace
 from truefill.evaluation.backtest import backtest as _backtest
@@ -70,12 +71,18 @@ def make_env(
     *,
     num_envs: int = 64,
     kind: Literal["gymnasium"] = "gymnasium",
+    run: str | Path | None = None,
 ) -> MarketVectorEnv: ...
 
 
 @overload
 def make_env(
-    config: Config | str | Path, split: str = "train", *, num_envs: int = 64, kind: Literal["sb3"]
+    config: Config | str | Path,
+    split: str = "train",
+    *,
+    num_envs: int = 64,
+    kind: Literal["sb3"],
+    run: str | Path | None = None,
 ) -> VecMonitor: ...
 
 
@@ -85,6 +92,7 @@ def make_env(
     *,
     num_envs: int = 64,
     kind: EnvKind = "gymnasium",
+    run: str | Path | None = None,
 ) -> MarketVectorEnv | VecMonitor:
     """Accounts that trade ``split`` with the rules and rewards of training, for another learner.
 
@@ -96,6 +104,9 @@ def make_env(
             inside its ``VecMonitor``, which adds the "episode" figures its logs are made of (the
             extra ``sb3``: ``pip install 'truefill[sb3]'``). One account is
             ``gymnasium.make("truefill/Market-v0", config=config)``.
+        run: folder of a run of this config; its dataset is taken instead of a new one. A config
+            with forecasters needs it, for the forecasts: ``truefill.run(config,
+            until="forecast").folder``.
 
     Raises:
         SealedTestError: test is for the test stage only.
@@ -107,27 +118,33 @@ def make_env(
     if kind == "sb3":
         from truefill.env.sb3_view import Sb3VecEnv, VecMonitor
 
-        return VecMonitor(Sb3VecEnv(_environment(config, split)[0], num_envs))
+        return VecMonitor(Sb3VecEnv(_environment(config, split, run)[0], num_envs))
     from truefill.env.gym_view import MarketVectorEnv
 
-    return MarketVectorEnv(_environment(config, split)[0], num_envs)
+    return MarketVectorEnv(_environment(config, split, run)[0], num_envs)
 
 
 def make_single_env(
-    config: Config | str | Path, split: str = "train", *, render_mode: str | None = None
+    config: Config | str | Path,
+    split: str = "train",
+    *,
+    render_mode: str | None = None,
+    run: str | Path | None = None,
 ) -> MarketEnv:
     """One account of :func:`make_env` as a Gymnasium ``Env``; ``render_mode`` is None or "ansi"."""
     from truefill.env.gym_single import MarketEnv
     from truefill.env.pool import joined_timestamps
 
-    environment, arrays = _environment(config, split)
+    environment, arrays = _environment(config, split, run)
     stamps = arrays.timestamps_s
     if environment.arrays.pool is not None:
         stamps = joined_timestamps(arrays)
     return MarketEnv(environment, render_mode=render_mode, timestamps_s=stamps)
 
 
-def _environment(config: Config | str | Path, split: str) -> tuple[Environment, SplitArrays]:
+def _environment(
+    config: Config | str | Path, split: str, run: str | Path | None
+) -> tuple[Environment, SplitArrays]:
     if isinstance(config, str | Path):
         config = load_config(config)
     if not isinstance(config, Config):
@@ -137,8 +154,26 @@ def _environment(config: Config | str | Path, split: str) -> tuple[Environment, 
         )
     if split in get_args(OpenSplit):
         config = resolve(config)
-    arrays = _split_of(config, split)
+    arrays = _seen(config, split, run)
     return make_environment(config, arrays, "train"), arrays
+
+
+def _seen(config: Config, name: str, run: str | Path | None) -> SplitArrays:
+    """A split as agents see it."""
+    if run is not None:
+        if name not in get_args(OpenSplit) and name != "test":
+            raise UsageError(f"no split is called {name!r}", do="use train or validation")
+        folder = Path(run)
+        whole = load_split(folder / "dataset", name)
+        return agent_split(config, whole, forecasts_of(config, folder, name))
+    whole = _split_of(config, name)
+    if config.forecast is not None:
+        raise UsageError(
+            "the config has forecasters, whose forecasts are made by a run",
+            where="make_env",
+            do='run=truefill.run(config, until="forecast").folder',
+        )
+    return agent_split(config, whole, None)
 
 
 def _split_of(config: Config, name: str) -> SplitArrays:
@@ -185,7 +220,8 @@ def backtest(
         SealedTestError: ``split`` is test.
     """
     folder = Path(dataset)
-    arrays = load_split(folder, split)
+    whole = load_split(folder, split)
+    arrays = agent_split(policy.config, whole, forecasts_of(policy.config, folder.parent, split))
     environment = make_environment(
         policy.config,
         arrays,
@@ -193,6 +229,6 @@ def backtest(
         cost_multiples=(cost_multiple,),
         extra_slippage_bps=(extra_slippage_bps,),
     )
-    lineage = load_lineage(folder)
+    lineage = agent_lineage(policy.config, folder)
     policy.require(lineage, read_json(folder / "norm_stats.json"))
     return _backtest(policy, environment, arrays, str(lineage["contract_sha256"]))[0]

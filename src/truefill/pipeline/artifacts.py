@@ -23,21 +23,14 @@ TRAINING = ("core", "config", "data", "market", "nn", "env", "agents")
 STAGING = ("pipeline/stages.py", "pipeline/worker.py", "pipeline/pool.py")
 ASSESSING = (*TRAINING, "evaluation", *STAGING, "pipeline/assess.py", "pipeline/ledger.py",
              "pipeline/select.py", "pipeline/behaviours.py", "pipeline/rule.py", "forecast",
-             "pipeline/forecast_units.py", "pipeline/forecast_gather.py",
-             "pipeline/forecast_combine.py")  # fmt: skip
+             "pipeline/forecast_work.py")  # fmt: skip
 FORECASTING = ("core", "config", "data", "market", "nn", "forecast", *STAGING,
-               "pipeline/forecast_units.py")  # fmt: skip
+               "pipeline/forecast_work.py")  # fmt: skip
 CODE = {
     "dataset": ("core", "config", "data", "features"),
     "forecast_plan": FORECASTING,
     "fit": FORECASTING,
-    "forecast": (
-        *FORECASTING,
-        "env",
-        "evaluation",
-        "pipeline/forecast_gather.py",
-        "pipeline/forecast_combine.py",
-    ),
+    "forecast": (*FORECASTING, "env", "evaluation"),
     "train": (*TRAINING, *STAGING, "pipeline/rule.py"),
     "select": ASSESSING,
     "validate": ASSESSING,

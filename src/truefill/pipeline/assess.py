@@ -25,7 +25,7 @@ from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
 from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
 from truefill.evaluation.policies import Given, UserPolicy, make_policy, played_as
-from truefill.evaluation.threshold import orders_of, over_all_symbols
+from truefill.evaluation.threshold import Signal, orders_of, over_all_symbols
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -54,15 +54,16 @@ def assess(
     rows: dict[str, int],
     folder: Path,
     *,
-    signal: str | None = None,
+    signal: Signal | None = None,
 ) -> Assessment:
     """Backtest every policy and every baseline; write the split's files to ``folder``.
 
     Args:
         policies: by strategy: every seed's, the ensemble of all where there is one; or a rule.
         chosen: the one of them that is judged.
-        signal: the feature that ``forecast_only`` trades by ``evaluation.forecast_threshold``; it
-            is a policy of its own, no baseline. None: there are no forecasts.
+        signal: of the first forecast, which ``forecast_only`` trades by
+            ``evaluation.forecast_threshold``, whether or not the agent sees it; it is a policy of
+            its own, no baseline. None: there are no forecasts.
     """
     env = make_environment(config, split, "backtest")
     traces: dict[str, Trace] = {}
@@ -77,8 +78,9 @@ def assess(
     scored = {name: found.sha256 for name, found in own.items()}
     together = over_all_symbols(config, split) if env.arrays.pool is not None else env
     if signal is not None:
-        traces[FORECAST_ONLY] = _forecast_only(config, together, split, judged, signal)
-        scored[FORECAST_ONLY] = _forecast_id(config, signal, contract_sha256)
+        orders = orders_of(signal.values, together, config.evaluation.forecast_threshold)
+        [traces[FORECAST_ONLY]] = _replay([orders], together, split)
+        scored[FORECAST_ONLY] = _forecast_id(config, signal)
     traces.update(_baselines(config, together, split, agent))
     draws, traces[RANDOM] = _random(config, together, split, agent)
     metrics = {
@@ -191,20 +193,10 @@ def _from(orders: OrderList, first: int) -> OrderList:
     return OrderList(np.pad(orders.kind, head), np.pad(orders.value, head))
 
 
-def _forecast_only(
-    config: Config, env: Environment, split: SplitArrays, agent: Bundle, signal: str
-) -> Trace:
-    """Trades one signal, in its own unit, with two thresholds, in the agent's market."""
-    given = Given.of(env.spec, agent.contract, agent.norm_stats)
-    values = split.features[:, :, split.feature_names.index(signal)].astype(np.float64)
-    orders = orders_of(given.raw(signal, values), env, config.evaluation.forecast_threshold)
-    return _replay([orders], env, split)[0]
-
-
-def _forecast_id(config: Config, signal: str, contract_sha256: str) -> str:
+def _forecast_id(config: Config, signal: Signal) -> str:
     """What the ledger knows the forecast's own strategy by."""
     rule = config.evaluation.forecast_threshold.model_dump(mode="json")
-    return fingerprint({FORECAST_ONLY: rule, "signal": signal, "contract": contract_sha256})
+    return fingerprint({FORECAST_ONLY: rule, "signal": signal.name, "source": signal.source})
 
 
 def _replay(orders: list[OrderList], env: Environment, split: SplitArrays) -> list[Trace]:

@@ -151,7 +151,17 @@ def env_spec(config: Config) -> EnvSpec:
     from truefill.env.setup import spec_for
 
     symbols = tuple(str(i) for i in range(num_symbols(config)))
-    return spec_for(config, symbols, len(config.features))
+    return spec_for(config, symbols, num_seen(config))
+
+
+def num_seen(config: Config) -> int:
+    """Market features and forecasts that an agent sees."""
+    from truefill.env.seen import seen_specs
+    from truefill.features.build import specify_all
+
+    if config.forecast is None and not config.env.features:
+        return len(config.features)
+    return len(seen_specs(config, specify_all(config)))
 
 
 def split_rows(config: Config, name: str) -> int:

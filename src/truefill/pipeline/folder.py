@@ -16,7 +16,7 @@ from truefill.core.files import read_json
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.pipeline.artifacts import MANIFEST, Manifest
 
-BOOKED = ("dataset", "select", "validate", "test", "verdict")
+BOOKED = ("dataset", "forecast", "select", "validate", "test", "verdict")
 """Stages of the manifest that stand for a finished stage of the run (``select`` ends training)."""
 LOCK_WAIT_S = 20.0
 

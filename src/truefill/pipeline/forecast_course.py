@@ -7,11 +7,13 @@ member, horizon or setting elsewhere retrains nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 from truefill.config.forecast import ForecastConfig
 from truefill.config.load import portable
+from truefill.config.schema import Config
 from truefill.core.files import read_json
 from truefill.core.plugins import sha256_of
 from truefill.forecast.losses import LOSSES
@@ -26,12 +28,10 @@ from truefill.forecast.units import (
     member_of,
     units_of,
 )
-from truefill.pipeline.artifacts import stage_key
+from truefill.pipeline.artifacts import Manifest, stage_key
 from truefill.pipeline.events import Event
+from truefill.pipeline.host import Device
 from truefill.pipeline.pool import Job, Pool
-
-if TYPE_CHECKING:
-    from truefill.pipeline.run import _Course
 
 STAGE = "forecast"
 PLAN = "forecast_plan"
@@ -40,10 +40,36 @@ SCORED_BY = ("market", "env", "evaluation")
 """Parts of the config that threshold strategies are traded by."""
 
 
+class Host(Protocol):
+    """Whose forecasts they are: a run, or a search. ``dataset``: the manifest's name of its
+    dataset; the functions are those of :class:`truefill.pipeline.run._Course`."""
+
+    config: Config
+    folder: Path
+    manifest: Manifest
+    device: Device
+    states: dict[str, str]
+    dataset: str
+
+    def current(self, name: str) -> bool: ...
+    def simple(
+        self,
+        pool: Pool,
+        stage: str,
+        files: Callable[[Any], list[str]],
+        *,
+        state: bool = True,
+        key: str | None = None,
+    ) -> None: ...
+    def message(self, stage: str, key: str, **arguments: Any) -> dict[str, Any]: ...
+    def line(self, text: str) -> None: ...
+    def say(self, event: Event) -> None: ...
+
+
 class ForecastCourse:
     """What a run does about forecasts."""
 
-    def __init__(self, course: _Course, config: ForecastConfig) -> None:
+    def __init__(self, course: Host, config: ForecastConfig) -> None:
         self.course, self.config = course, config
         self.units = {self.name(unit): unit for unit in units_of(config)}
 
@@ -64,7 +90,7 @@ class ForecastCourse:
             return self._key(
                 name,
                 {
-                    "dataset": course.manifest.outputs("dataset"),
+                    "dataset": course.manifest.outputs(course.dataset),
                     "forecast": {part: tree[part] for part in asked},
                     "units": list(self.units),
                 },
@@ -76,7 +102,7 @@ class ForecastCourse:
             return self._key(
                 name,
                 {"units": outputs, "config": tree["forecast"], "name": tree["name"], **parts}
-                | {"dataset": course.manifest.outputs("dataset")},
+                | {"dataset": course.manifest.outputs(course.dataset)},
             )
         return self._key(name, self._of_unit(self.units[name]))
 
@@ -115,7 +141,7 @@ class ForecastCourse:
     def current(self, name: str) -> bool:
         """Is a manifest stage done under the key it would have now?"""
         manifest = self.course.manifest
-        before = {PLAN: ["dataset"], STAGE: list(self.units)}.get(name, [PLAN])
+        before = {PLAN: [self.course.dataset], STAGE: list(self.units)}.get(name, [PLAN])
         entry = manifest.stages.get(name)
         if entry is None or not all(self.course.current(other) for other in before):
             return False
@@ -131,7 +157,7 @@ class ForecastCourse:
                if not course.manifest.done(name, key)}  # fmt: skip
         if due:
             course.line(f"{len(due)} of {len(self.units)} fits are due")
-            teller = _Teller(len(due), course.say)
+            teller = _Teller({name: self._work(self.units[name]) for name in due}, course.say)
             pool.run([self._job(name, key, teller) for name, key in due.items()])
         course.simple(pool, STAGE, list, state=False, key=self.key(STAGE))
         same = before == course.manifest.stages
@@ -143,6 +169,16 @@ class ForecastCourse:
         for name in [n for n in stages if n.startswith(f"{UNIT}/") and n not in self.units]:
             del stages[name]
 
+    def _work(self, unit: Unit) -> tuple[int, int]:
+        """Train rows of a unit, and passes over them."""
+        plan = read_json(self.course.folder / "forecast/plan.json")
+        rows = next(f["fitted_rows"] for f in plan["folds"] if f["fold"] == unit.fold)
+        if unit.member == BASELINES:
+            return rows, 1
+        member = member_of(self.config, unit.member)
+        epochs = (member.fit or self.config.fit).epochs if member.network is not None else 1
+        return rows, epochs
+
     def _job(self, name: str, key: str, teller: _Teller) -> Job:
         unit = self.units[name]
         course = self.course
@@ -151,11 +187,11 @@ class ForecastCourse:
             if "line" in message:
                 course.line(message["line"])
             else:
-                teller.moved(name.removeprefix(f"{UNIT}/"), *message["progress"])
+                teller.moved(name, *message["progress"])
 
         def finished(files: list[str]) -> None:
             course.manifest.record(name, key, files)
-            teller.over(name.removeprefix(f"{UNIT}/"))
+            teller.over(name)
 
         message = course.message(
             UNIT,
@@ -169,19 +205,27 @@ class ForecastCourse:
 
 
 class _Teller:
-    """Progress of all fits together."""
+    """Progress of all fits together, in rows fitted: rows of the unit times its epochs."""
 
-    def __init__(self, total: int, say: Callable[[Event], None]) -> None:
-        self.total, self.say, self.done = total, say, 0
+    def __init__(self, work: Mapping[str, tuple[int, int]], say: Callable[[Event], None]) -> None:
+        """``work``: by unit, its train rows and epochs."""
+        self.work, self.say = work, say
+        self.total = sum(rows * epochs for rows, epochs in work.values())
+        self.done = dict.fromkeys(work, 0)
         self.began = time.monotonic()
 
-    def moved(self, name: str, epoch: int, metric: float | None) -> None:
-        self.say(self._event(f"{name} epoch {epoch}", metric))
+    def moved(self, unit: str, epoch: int, metric: float | None) -> None:
+        rows, epochs = self.work[unit]
+        self.done[unit] = rows * min(epoch, epochs)
+        unit_name = unit.removeprefix(f"{UNIT}/")
+        self.say(self._event(f"{unit_name}: epoch {epoch}, holdout", metric))
 
-    def over(self, name: str) -> None:
-        self.done += 1
-        self.say(self._event(name, None))
+    def over(self, unit: str) -> None:
+        rows, epochs = self.work[unit]
+        self.done[unit] = rows * epochs
+        self.say(self._event(unit.removeprefix(f"{UNIT}/"), None))
 
     def _event(self, text: str, metric: float | None) -> Event:
-        rate = self.done / max(time.monotonic() - self.began, 1e-9)
-        return Event("progress", STAGE, text, None, self.done, self.total, rate, metric)
+        done = sum(self.done.values())
+        rate = done / max(time.monotonic() - self.began, 1e-9)
+        return Event("progress", STAGE, text, None, done, self.total, rate, metric)

@@ -143,6 +143,10 @@ def _registered(config: Config) -> Iterator[Check]:
         return f"decoder {config.env.action.kind}, {len(names)} state features"
 
     yield _attempt("features", calculators)
+    if config.forecast is not None:
+        from truefill.pipeline.forecast_check import forecasters
+
+        yield _attempt("forecasters", partial(forecasters, config, config.forecast))
     shapes = _attempt("environment", environment)
     yield shapes
     if shapes.passed:
@@ -156,10 +160,11 @@ def _registered(config: Config) -> Iterator[Check]:
 def _given(config: Config) -> Given:
     """What policies of the user's own are made from, before there are statistics of train: means
     of 0, standard deviations of 1."""
+    from truefill.env.seen import seen_specs
     from truefill.evaluation.policies import Given
     from truefill.features.build import specify_all
 
-    specs = specify_all(config)
+    specs = seen_specs(config, specify_all(config))
     return Given(env_spec(config), specs, {s.name: {"mean": 0.0, "std": 1.0} for s in specs}, "")
 
 

@@ -119,6 +119,8 @@ class _Course:
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     device: host.Device = "cpu"
+    dataset: str = "dataset"
+    """The dataset in the manifest."""
 
     def __post_init__(self) -> None:
         self.manifest = Manifest.open(self.folder)

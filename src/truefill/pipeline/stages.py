@@ -26,15 +26,17 @@ from truefill.config import load as config_load
 from truefill.config.evaluation import FORECAST_ONLY, RULE
 from truefill.config.schema import Config
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
+from truefill.core.fingerprint import fingerprint
 from truefill.core.plugins import load_plugins
 from truefill.data.dataset import load_split, open_test, write_dataset
 from truefill.data.split import SplitArrays
 from truefill.data.splits import period_of
-from truefill.env.seen import agent_lineage, agent_split, forecasts_of
+from truefill.env.seen import CONTRACT, agent_lineage, agent_split, column_of, forecasts_of
 from truefill.env.setup import check_parity, make_environment, make_spec
 from truefill.evaluation.figures import Figure
 from truefill.evaluation.gates import GateResult
 from truefill.evaluation.metrics import Metrics
+from truefill.evaluation.threshold import Signal
 from truefill.evaluation.uncertainty import PairedDifference
 from truefill.evaluation.verdict import TestEvidence, decide
 from truefill.features.build import build_dataset
@@ -81,7 +83,7 @@ class Work:
     @property
     def lineage(self) -> dict[str, Any]:
         """The dataset's, with the features and the contract that agents have."""
-        return agent_lineage(self.config, self.folder)
+        return agent_lineage(self.config, self.dataset)
 
     @property
     def ledger(self) -> Ledger:
@@ -191,12 +193,15 @@ def _policies(work: Work) -> Policies:
     return Policies(named, str(read_json(work.folder / SUMMARY)["chosen"]))
 
 
-def _signal(config: Config, split: SplitArrays) -> str | None:
-    """What ``forecast_only`` trades: the signal of the first head that the agent sees."""
-    if config.forecast is None:
+def _signal(work: Work, split: SplitArrays) -> Signal | None:
+    """What ``forecast_only`` trades: the signal of the first horizon, seen by the agent or not."""
+    found = forecasts_of(work.config, work.folder, split.name)
+    if work.config.forecast is None or found is None:
         return None
-    names = [f"{head(horizon)}_signal" for horizon in config.forecast.label.horizons]
-    return next((name for name in names if name in split.feature_names), None)
+    name = f"{head(work.config.forecast.label.horizons[0])}_signal"
+    return Signal(
+        name, column_of(split, found, name), fingerprint(read_json(work.folder / CONTRACT))
+    )
 
 
 def _assess(
@@ -211,7 +216,7 @@ def _assess(
         work.lineage["contract_sha256"],
         rows,
         work.folder / "backtest" / split.name,
-        signal=_signal(work.config, split),
+        signal=_signal(work, split),
     )
     scored = {name: (seed, bundle.sha256) for name, (seed, bundle) in policies.named.items()}
     scored.update({name: (OWN_SEED, sha256) for name, sha256 in found.own.items()})
@@ -268,7 +273,7 @@ def test(work: Work) -> dict[str, Any]:
             "looks": len(looks),
             "trial_sharpes": [value for value in looks if value is not None],
             "openings": opening.number,
-            "contaminated": opening.contaminated,
+            "contaminated": opening.contaminated or _knew_test(work),
         },
     )
     return {"files": [*(f"backtest/test/{name}" for name in (*FILES, "looks.json")), *forecasts]}
@@ -278,9 +283,16 @@ def _forecast_test(work: Work, split: SplitArrays) -> list[str]:
     """The forecasts of test, where there are forecasters."""
     if work.config.forecast is None:
         return []
-    from truefill.pipeline.forecast_combine import forecast_test
+    from truefill.pipeline.forecast_work import forecast_test
 
     return forecast_test(work, split)
+
+
+def _knew_test(work: Work) -> bool:
+    """May a pretrained forecaster of the ensemble have seen test?"""
+    if work.config.forecast is None:
+        return False
+    return bool(read_json(work.folder / "forecast/test_skill.json")["contaminated_members"])
 
 
 def _test_rows(work: Work, lineage: dict[str, Any]) -> TestRows:

@@ -22,6 +22,7 @@ from truefill.pipeline.artifacts import Manifest, code_hash, stage_key, versions
 from truefill.pipeline.pool import Job, Pool
 from truefill.pipeline.tune import Plan, TuneResult
 from truefill.pipeline.tune_events import Report, Teller
+from truefill.pipeline.tune_forecasts import SearchForecasts
 from truefill.pipeline.tune_result import write_result
 from truefill.tuning.pruning import SERIES
 from truefill.tuning.result import STATES, outcome
@@ -66,6 +67,7 @@ class Course:
         try:
             with Pool(self._pool_size(), self.device, self.tell.line, self.lock) as pool:
                 self._dataset(pool, manifest)
+                self._forecasts(manifest).go(pool)
                 self._generations(pool, store)
             return write_result(self.plan, self.folder, store, manifest)
         finally:
@@ -126,6 +128,18 @@ class Course:
                     lambda files: manifest.record(DATASET, key, files),
                 )
             ]
+        )
+
+    def _forecasts(self, manifest: Manifest) -> SearchForecasts:
+        config = self.plan.resolved
+        return SearchForecasts(
+            config,
+            self.folder,
+            manifest,
+            self.device,
+            DATASET,
+            lambda event: self.tell.line(event.text if event.kind == "line" else ""),
+            lambda stage, key, arguments: self._message(stage, key, config, arguments),
         )
 
     def _message(

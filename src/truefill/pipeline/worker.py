@@ -95,9 +95,9 @@ def _stage(name: str) -> Callable[..., Any]:
 
         return tune_work.STAGES[name]
     if name in ("forecast_plan", "fit", "forecast"):
-        from truefill.pipeline import forecast_combine
+        from truefill.pipeline import forecast_work
 
-        return forecast_combine.STAGES[name]
+        return forecast_work.STAGES[name]
     if not name.startswith("audit"):
         return stages.STAGES[name]
     from truefill.pipeline import audit_work

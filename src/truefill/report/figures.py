@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from truefill.report.downsample import POINTS, keep_extremes, rounded, stamps
+from truefill.report.forecast_figures import forecast_figures
 from truefill.report.gather import Run
 from truefill.report.words import label
 
@@ -44,7 +45,7 @@ def figures_of(run: Run) -> dict[str, Spec]:
     if run.seeds:  # a rule was not trained
         out["learning"] = learning(run)
         out["updates"] = updates(run)
-    return out
+    return out | forecast_figures(run.forecasts)
 
 
 def _line(rows: pl.DataFrame, values: Any, name: str, points: int = POINTS, **style: Any) -> Spec:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from truefill.evaluation.gates import percent
-from truefill.report.words import unbroken
 
 CLASSES = ("fall", "still", "rise")
 KINDS = {
@@ -47,23 +46,30 @@ def error(kind: str, score: float) -> str:
     if kind == "class":
         return percent(score)
     if kind == "position":
-        return f"{score * 1e4:+.3f}"
+        return f"{score * 1e4:+.2f}"
     return f"{-score:.4g}"
 
 
+def unit(kind: str) -> str:
+    """The unit in which skill is told."""
+    return {"class": "points", "position": "bps"}.get(kind, "%")
+
+
+def scaled(
+    kind: str, told: Mapping[str, Any], skill: Mapping[str, Any]
+) -> tuple[float, float, float]:
+    """A difference of scores and its interval: percentage points of accuracy, basis points of
+    gain, or per cent of the best baseline's error (by ``skill``); above 0 is better."""
+    size = abs(skill["scores"][skill["best"]])
+    scale = {"class": 100.0, "position": 1e4}.get(kind, 100.0 / size if size else 0.0)
+    own, low, high = (float(told[key]) * scale for key in ("difference", "low", "high"))
+    return own, low, high
+
+
 def difference(kind: str, skill: Mapping[str, Any]) -> tuple[str, str]:
-    """Skill and its interval: percentage points of accuracy, basis points of gain, or per cent of
-    the best baseline's error; above 0 is better."""
-    values = [skill[key] for key in ("difference", "low", "high")]
-    if kind == "class":
-        scale, unit, digits = 100.0, " points", 2
-    elif kind == "position":
-        scale, unit, digits = 1e4, " bps", 3
-    else:
-        size = abs(skill["scores"][skill["best"]])
-        scale, unit, digits = 100.0 / size if size else 0.0, " %", 2
-    own, low, high = (f"{value * scale:+.{digits}f}" for value in values)
-    return unbroken(f"{own}{unit}"), f"{low} to {high}"
+    """Skill and its interval in words, without the unit; see :func:`scaled`."""
+    own, low, high = scaled(kind, skill, skill)
+    return f"{own:+.2f}", f"{low:.2f} to {high:.2f}"
 
 
 def folds_words(folds: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,12 +14,13 @@ from truefill.evaluation.gates import count, percent, plain
 from truefill.report.forecast_words import (
     KINDS,
     ahead,
+    columns_of,
     difference,
     error,
     folds_words,
     named,
     score_title,
-    columns_of,
+    unit,
 )
 from truefill.report.words import shown
 
@@ -99,6 +100,11 @@ def _entries(heads: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any],
             yield head, told, entry
 
 
+def _in_order(told: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The forecasters of a head, the ensemble first."""
+    return sorted(told["forecasters"].items(), key=lambda pair: pair[0] != ENSEMBLE)
+
+
 def _split(heads: Mapping[str, Mapping[str, Any]]) -> Row:
     return {
         "headline": headline(heads),
@@ -114,9 +120,9 @@ def headline(heads: Mapping[str, Mapping[str, Any]]) -> str:
     level = next(iter(heads.values()))["confidence"]
     won = [
         f"{named(name)} {ahead(head)} over {named(entry['skill']['best'])} "
-        f"({difference(told['kind'], entry['skill'])[0]})"
+        f"({difference(told['kind'], entry['skill'])[0]}\u00a0{unit(told['kind'])})"
         for head, told in heads.items()
-        for name, entry in told["forecasters"].items()
+        for name, entry in _in_order(told)
         if entry["declared"] and not entry.get("contaminated")
     ]
     times = "test" if tested == 1 else "tests"
@@ -150,11 +156,12 @@ def _contaminated(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _head(name: str, told: Mapping[str, Any]) -> Row:
     kind = told["kind"]
     everyone = {**told["forecasters"], **told["baselines"]}
-    order = sorted(told["forecasters"], key=lambda own: own != ENSEMBLE)
+    order = [own for own, _ in _in_order(told)]
     return {
         "title": ahead(name)[:1].upper() + ahead(name)[1:],
         "note": f"{count(told['rows'])} rows at {count(told['times'])} times. {KINDS[kind]}",
         "score": score_title(kind),
+        "unit": unit(kind),
         "likely": kind == "class",
         "traded": any("strategy" in own for own in everyone.values()),
         "rows": [_forecaster(own, told["forecasters"][own], kind) for own in order]
@@ -165,17 +172,17 @@ def _head(name: str, told: Mapping[str, Any]) -> Row:
 
 def _forecaster(name: str, entry: Mapping[str, Any], kind: str) -> Row:
     text, ends = difference(kind, entry["skill"])
-    likely = entry["log_loss_skill"]
+    likely, contaminated = entry["log_loss_skill"], str(entry.get("contaminated") or "")
     return {
         "name": named(name),
         "own": name == ENSEMBLE,
-        "contaminated": str(entry.get("contaminated") or ""),
+        "contaminated": contaminated,
         "score": error(kind, entry["mean_score"]["estimate"]),
         "best": named(entry["skill"]["best"]),
         "difference": text,
         "interval": ends,
-        "mark": "pass" if entry["declared"] else "fail",
-        "declared": "yes" if entry["declared"] else "no",
+        "mark": "unknown" if contaminated else "pass" if entry["declared"] else "",
+        "declared": "contaminated" if contaminated else "yes" if entry["declared"] else "no",
         "likely": NOTHING if likely is None else _likely(likely),
         "traded": shown(entry["traded"], lambda x: f"{x:+.3f}"),
         "cells": _strategy(entry),
@@ -232,9 +239,7 @@ def _details(kind: str, everyone: Mapping[str, Any], order: list[str]) -> Row:
         "rows": [
             {
                 "name": named(name),
-                "cells": [
-                    shown(pick(everyone[name]["scores"]), form) for _, pick, form in columns
-                ],
+                "cells": [shown(pick(everyone[name]["scores"]), form) for _, pick, form in columns],
             }
             for name in names
         ],

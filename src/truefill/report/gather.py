@@ -13,6 +13,7 @@ from truefill.config.load import load_config
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError
 from truefill.core.files import read_json, read_parquet
+from truefill.report.forecasts import Forecasts, read_forecasts
 from truefill.report.leaks import CERTIFICATE
 
 SPLITS = ("test", "validation")
@@ -46,6 +47,8 @@ class Run:
     trades: pl.DataFrame
     certificate: dict[str, Any] | None = None
     """The leak certificate; None where the run was not audited."""
+    forecasts: Forecasts | None = None
+    """None where the run has no forecasters."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -99,6 +102,7 @@ def gather(folder: Path) -> Run:
         equity=read_parquet(backtest / "equity.parquet"),
         trades=read_parquet(backtest / "trades.parquet"),
         certificate=read_json(certificate) if certificate.is_file() else None,
+        forecasts=read_forecasts(folder),
     )
 
 

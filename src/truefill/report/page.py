@@ -9,6 +9,7 @@ from truefill.config.schema import SMOKE_SUFFIX
 from truefill.evaluation.gates import count, percent, plain
 from truefill.report.behaviour import behaviour_table, ensemble_facts, rule_facts, warm_facts
 from truefill.report.closed import closed_table, season_facts
+from truefill.report.forecasts import forecasts_page
 from truefill.report.gather import Run
 from truefill.report.joined import joined_rows
 from truefill.report.leaks import leaks_facts
@@ -91,6 +92,7 @@ def page_of(run: Run) -> Page:
         "orders": {split: orders_facts(run, split) for split in run.splits},
         "trades_note": {split: trades_note(run, split) for split in run.splits},
         "lineage": lineage_facts(run),
+        "forecasts": forecasts_page(run.forecasts),
         "leaks": leaks_facts(run.certificate),
         "joined": joined_rows(run.lineage["joined"]),
         "closed": closed_table(run),

@@ -197,7 +197,7 @@ def _train(trial: Trial, index: int, watch: Watch) -> None:
 def _score(trial: Trial, seed: int, best_step: int) -> dict[str, Any]:
     """The best policy as a bundle, and what it does on validation, in blocks."""
     folder = trial.folder / f"seed-{seed}"
-    lineage = agent_lineage(trial.config, trial.dataset.parent)
+    lineage = agent_lineage(trial.config, trial.dataset)
     spec = make_spec(trial.config, trial.train_split)
     template = make_network(jax.random.PRNGKey(0), spec, trial.config.agent)
     best, _ = load_tree(folder / "best.safetensors", template)

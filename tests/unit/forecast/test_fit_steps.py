@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -11,11 +12,14 @@ from truefill.config.forecast import FitConfig
 from truefill.forecast.fit import batch_size, optimizer
 from truefill.forecast.fit.optimizer import Hyper, learning_rate
 
+update = jax.jit(optimizer.update, static_argnums=0)
+rate_at = jax.jit(learning_rate, static_argnums=0)
+
 
 def rates(steps_per_epoch: int, at: list[int], **fit: object) -> list[float]:
     config = FitConfig(**{"learning_rate": 0.1, "epochs": 4, **fit})
     hyper = Hyper.of(config, steps_per_epoch)
-    return [float(learning_rate(config.schedule.kind, hyper, jnp.int32(step))) for step in at]
+    return [float(rate_at(config.schedule.kind, hyper, np.int32(step))) for step in at]
 
 
 def test_a_constant_rate_after_its_warm_up():
@@ -41,8 +45,8 @@ def test_a_cosine_schedule_ends_at_its_share():
 
 def test_a_plateau_schedule_has_what_the_epochs_made_of_it():
     hyper = Hyper.of(FitConfig(learning_rate=0.1), 10)._replace(plateau=np.float32(0.25))
-    assert float(learning_rate("plateau", hyper, jnp.int32(7))) == pytest.approx(0.025)
-    assert float(learning_rate("constant", hyper, jnp.int32(7))) == pytest.approx(0.1)
+    assert float(rate_at("plateau", hyper, np.int32(7))) == pytest.approx(0.025)
+    assert float(rate_at("constant", hyper, np.int32(7))) == pytest.approx(0.1)
 
 
 OPTAX = {
@@ -66,9 +70,9 @@ def test_optimizers_do_what_they_do_with_fixed_numbers(kind):
     state, wanted_state = optimizer.begin(kind, weights), reference.init(weights)
     for gradient in ([0.3, -1.0, 2.0], [0.1, 0.2, -3.0], [0.0, 0.0, 1.0]):
         g = {"w": jnp.asarray(gradient, jnp.float32)}
-        rate = jnp.float32(0.1)
-        weights, state, _ = optimizer.update(kind, g, state, weights, hyper, rate)
-        step, wanted_state = reference.update(g, wanted_state, expected)
+        rate = np.float32(0.1)
+        weights, state, _ = update(kind, g, state, weights, hyper, rate)
+        step, wanted_state = jax.jit(reference.update)(g, wanted_state, expected)
         expected = optax.apply_updates(expected, step)
     assert weights["w"].dtype == jnp.float32
     assert np.asarray(weights["w"]) == pytest.approx(np.asarray(expected["w"]), rel=1e-5)
@@ -80,7 +84,7 @@ def test_gradients_are_clipped_by_their_global_norm():
     for most, wanted in ((1.0, (-0.6, -0.8)), (10.0, (-3.0, -4.0)), (None, (-3.0, -4.0))):
         hyper = Hyper.of(FitConfig(optimizer="sgd", max_grad_norm=most), 1)
         state = optimizer.begin("sgd", weights)
-        new, _, norm = optimizer.update("sgd", gradient, state, weights, hyper, jnp.float32(1.0))
+        new, _, norm = update("sgd", gradient, state, weights, hyper, np.float32(1.0))
         assert float(norm) == pytest.approx(5.0)
         assert (float(new["a"][0]), float(new["b"][0])) == pytest.approx(wanted)
 

@@ -19,6 +19,7 @@ from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import Trace, backtest
 from truefill.evaluation.baseline_orders import agent_profile
 from truefill.evaluation.policy import Memoryless
+from truefill.evaluation.threshold import Signal, net_of
 from truefill.market.types import Array
 from truefill.pipeline import assess as assess_module
 from truefill.pipeline import stages
@@ -212,6 +213,29 @@ def test_an_ensemble_is_judged_where_there_is_one(tmp_path: Path) -> None:
     log_return = np.log(bars["equity"][-1] / bars["equity"][0]) / (len(bars) - 1)
     assert facts["paired"]["flat"]["difference"] == pytest.approx(log_return)
     assert facts["strategies"]["ensemble"]["closed_trades"] > 20
+
+
+def test_the_forecast_alone_is_a_strategy_and_no_baseline(tmp_path: Path) -> None:
+    """It is judged like an agent: it must show trades before it has a Sharpe ratio."""
+    bundles: Any = {"seed-1": BySignal(jnp.float32(0.4))}
+    settings = {**KEYS["evaluation"], "forecast_threshold": {"enter": 0.8, "exit": 0.4}}
+    config, split = config_of({**KEYS, "evaluation": settings}), two_symbols()
+    signal, rows = Signal("h1_signal", 2.0 * split.features[:, :, 0], "s"), {"validation": BARS}
+    found = assess(config, split, bundles, "seed-1", CONTRACT, rows, tmp_path, signal=signal)
+    facts = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(found.own) == {"forecast_only"} and len(found.own["forecast_only"]) == 64
+    assert set(facts["paired"]) == {*BASELINES, "forecast_only"}
+    mine = facts["strategies"]["forecast_only"]
+    [alone] = net_of({"x": signal.values}, config, split).values()
+    assert alone == {key: mine[key] for key in alone} and mine["closed_trades"] > 50
+    few = {**settings, "min_closed_trades": 10_000}
+    strict = config_of({**KEYS, "evaluation": few})
+    poor = assess(strict, split, bundles, "seed-1", CONTRACT, rows, tmp_path, signal=signal)
+    assert poor.metrics["forecast_only"].sharpe.value is None
+    assert poor.metrics["sma_cross"].sharpe.value is not None
+    other = {**settings, "forecast_threshold": {"enter": 0.9, "exit": 0.4}}
+    again = config_of({**KEYS, "evaluation": other})
+    assert assess_module._forecast_id(again, signal) != found.own["forecast_only"]
 
 
 def test_stress_costs_what_it_should(assessed: tuple[Path, Any]) -> None:

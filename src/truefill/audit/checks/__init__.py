@@ -7,6 +7,7 @@ from truefill.audit.checks import streamed as streamed
 from truefill.audit.checks import publication as publication
 from truefill.audit.checks import dataset as dataset
 from truefill.audit.checks import side_files as side_files
+from truefill.audit.checks import forecasts as forecasts
 from truefill.audit.checks import training as training
 from truefill.audit.checks import market as market
 from truefill.audit.checks import own_policies as own_policies

@@ -123,13 +123,19 @@ Produce = Callable[[BuiltDataset], Sequence[Timed]]
 
 
 def variants(
-    case: Case, tally: Tally, plan: Iterable[tuple[int, str]]
+    case: Case, tally: Tally, plan: Iterable[tuple[int, str]], *, seen: bool = False
 ) -> Iterator[tuple[int, str, BuiltDataset]]:
-    """The small dataset with each change (cut, mutation) that is one and that is not refused."""
+    """The small dataset with each change (cut, mutation) that is one and that is not refused;
+    ``seen``: nor by forecasters, where there are any."""
     plan = list(plan)
     tally.plan(len(plan))
     for cut, how in plan:
         built = case.variant(cut, how)
+        if seen and isinstance(built, BuiltDataset):
+            try:
+                case.chain.forecast(case.small.config, built, case.chain)
+            except TruefillError as error:
+                built = error
         if built is None:
             tally.skip(how)
         elif isinstance(built, TruefillError):

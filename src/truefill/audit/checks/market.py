@@ -46,7 +46,7 @@ class Stage:
 def stage_of(case: Case) -> Stage:
     """The last bars of the small dataset's train split, as the backtest would trade them."""
     config = case.small.config
-    split = case.chain.arrays(case.small.built, "train")
+    split = case.chain.seen(config, case.small.built, case.chain, "train")
     split = playing.played_split(config, split)
     least = config.env.window_bars + config.market.decision_lag
     bars = max(BARS, DECISIONS * config.market.decision_interval_bars)

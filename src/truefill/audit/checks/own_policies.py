@@ -9,7 +9,7 @@ import numpy as np
 
 from truefill.audit import play as playing
 from truefill.audit.case import Case
-from truefill.audit.chain import Chain
+from truefill.audit.chain import Chain, lineage_of
 from truefill.audit.checks.market import stage_of
 from truefill.audit.cuts import some
 from truefill.audit.evidence import Timed
@@ -41,7 +41,8 @@ def actions(case: Case, tally: Tally) -> None:
         tally.absent = "evaluation.policies names none"
         return
     stage, built = stage_of(case), case.small.built
-    given = Given.of(stage.env.spec, built.lineage, built.norm_stats)
+    lineage = lineage_of(case.small.config, built, case.chain)
+    given = Given.of(stage.env.spec, lineage, built.norm_stats)
     chain = replace(case.chain, decide=decide)
     owns = {
         own.name: make_policy(own.policy, own.params, given, f"evaluation.policies.{i}").parameters

@@ -111,7 +111,7 @@ def check_weights(case: Case, tally: Tally) -> None:
         tally.absent = UNTRAINED
         return
     before = weights(case, _trained(case, None, ""))
-    for cut, how, built in variants(case, tally, changes(case)):
+    for cut, how, built in variants(case, tally, changes(case), seen=True):
         after = weights(case, _trained(case, cut, how))
         tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
@@ -135,7 +135,7 @@ def check_selection(case: Case, tally: Tally) -> None:
         ]
 
     before = chosen(case.small.built, _trained(case, None, ""))
-    for cut, how, built in variants(case, tally, changes_of_test(case)):
+    for cut, how, built in variants(case, tally, changes_of_test(case), seen=True):
         after = chosen(built, _trained(case, cut, how))
         tally.compare(cut, how, before, after, reacted=case.reaches(built))
 
@@ -144,8 +144,8 @@ def _judged(case: Case, config: Config) -> Actor:
     """A seed's network, or the ensemble of all where the config has one; or its rule."""
     if config.agent.rule is not None:
         built = case.small.built
-        spec = make_spec(config, case.chain.arrays(built, "validation"))
-        return the_rule(config, spec, built)
+        spec = make_spec(config, case.chain.seen(config, built, case.chain, "validation"))
+        return the_rule(case.chain, config, spec, built)
     trained = _trained(case, None, "")
     networks = tuple(one.network for one in trained.values())
     if config.training.ensemble is None:
@@ -175,5 +175,5 @@ def check_validation(case: Case, tally: Tally) -> None:
         ]
 
     before = results(case.small.built)
-    for cut, how, built in variants(case, tally, changes_of_test(case)):
+    for cut, how, built in variants(case, tally, changes_of_test(case), seen=True):
         tally.compare(cut, how, before, results(built), reacted=case.reaches(built))

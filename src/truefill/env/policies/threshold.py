@@ -17,8 +17,9 @@ from truefill.env.policies.base import OwnPolicy, Seen, policy
 from truefill.env.policies.given import Given
 from truefill.market.types import Array
 
-ENDING = "_signal"
-"""Of the columns that forecasters give to be traded on, about -1 to 1."""
+FORECAST, ENDING = "forecast", "_signal"
+"""The calculator of forecasts' columns, and how those end that are to be traded on, about -1 to 1.
+"""
 SIDE_OF = "position"
 """The column of account state that tells the side."""
 
@@ -27,7 +28,7 @@ class ThresholdParams(Params):
     """Long from a signal of `enter` on, until it falls below `exit`; shorts mirrored."""
 
     signal: str | None = Field(
-        None, description="a feature, in its own unit; null = the first that ends in _signal"
+        None, description="a feature, in its own unit; null = the first forecast's signal"
     )
     enter: float = Field(0.2, gt=0.0, description="a signal from here on opens")
     exit: float = Field(
@@ -93,17 +94,18 @@ class Threshold(OwnPolicy):
 
 
 def signal_of(given: Given) -> str:
-    """The first feature that is a forecast's signal.
+    """The first feature that is a forecast's signal (a MACD has one too, and is none).
 
     Raises:
         ConfigError: there is none.
     """
-    names = [spec.name for spec in given.features]
-    found = next((name for name in names if name.endswith(ENDING)), None)
+    own = [spec.name for spec in given.features if spec.calculator == FORECAST]
+    found = next((name for name in own if name.endswith(ENDING)), None)
     if found is None:
         raise ConfigError(
-            f"no feature ends in {ENDING!r}: {', '.join(names[:5])}",
-            do="name the signal in the policy's params, or give the run forecasters",
+            "no feature is the signal of a forecast",
+            do="name the signal in the policy's params; or give the run forecasters, and their "
+            "signals to env.features",
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,8 @@ class Data(NamedTuple):
 
 class Told(NamedTuple):
     """What an epoch tells: mean loss over rows, mean gradient norm over steps, the last step's
-    learning rate, and the first step of it that was not finite (-1: none)."""
+    learning rate, and the first step of it whose loss, gradient or weights were not finite (-1:
+    none)."""
 
     loss: Array
     grad_norm: Array
@@ -71,21 +73,37 @@ class Shape:
 
 
 def run_epoch(
-    learned: Learned, rest: Any, data: Data, hyper: Hyper, key: Array, shape: Shape
+    learned: Learned, rest: Any, data: Data, hyper: Hyper, seeds: Sequence[int], shape: Shape
 ) -> tuple[Learned, Told]:
-    """Every row once, in an order drawn from ``key``, a gradient step a batch. ``learned`` is
+    """Every row once, in an order drawn from ``seeds``, a gradient step a batch. ``learned`` is
     given away. The last batch is filled up with rows without targets; a loss of the user's own
     gets whole batches only."""
+    drawn = draw(seeds, int(data.count), data.at.shape[0], shape.batch)
     with shape.precision():
-        return _epoch(learned, data, hyper, key, rest=rest, shape=shape)
+        return _epoch(learned, data, hyper, drawn, rest=rest, shape=shape)
+
+
+def draw(seeds: Sequence[int], count: int, size: int, batch: int) -> tuple[Array, Array]:
+    """i32[size]: 0 .. count - 1 in random order, then the rest; and a key of dropout for every
+    step. By numpy: XLA would take longer to compile this than many an epoch takes."""
+    random = np.random.Generator(np.random.PCG64([seed % 2**64 for seed in seeds]))
+    order = np.arange(size, dtype=np.int32)
+    order[:count] = random.permutation(count)
+    keys = random.integers(0, 2**32, (size // batch, 2), np.uint32)
+    return jnp.asarray(order), jnp.asarray(keys)
 
 
 @partial(jax.jit, static_argnames=("rest", "shape"), donate_argnames=("learned",))
 def _epoch(
-    learned: Learned, data: Data, hyper: Hyper, key: Array, *, rest: Any, shape: Shape
+    learned: Learned,
+    data: Data,
+    hyper: Hyper,
+    drawn: tuple[Array, Array],
+    *,
+    rest: Any,
+    shape: Shape,
 ) -> tuple[Learned, Told]:
-    shuffle, noise = jax.random.split(key)
-    order = _permutation(shuffle, data.at.shape[0], data.count)
+    order, keys = drawn
     whole = data.count // shape.batch
     steps = whole if shape.loss.custom else -(-data.count // shape.batch)
 
@@ -101,9 +119,7 @@ def _epoch(
         rows = lax.dynamic_slice(order, (i * shape.batch,), (shape.batch,))
         real = places < data.count
         target = jnp.where(real[:, None], data.target[rows], jnp.nan)
-        loss, gradient = jax.value_and_grad(lower)(
-            now.weights, data.at[rows], target, jax.random.fold_in(noise, i)
-        )
+        loss, gradient = jax.value_and_grad(lower)(now.weights, data.at[rows], target, keys[i])
         rate = learning_rate(shape.schedule, hyper, now.step)
         weights, moments, norm = update(
             shape.optimizer, gradient, now.moments, now.weights, hyper, rate
@@ -116,16 +132,11 @@ def _epoch(
     zero = jnp.zeros((), jnp.float32)
     begin = (learned, zero, zero, jnp.full((), -1, jnp.int32))
     learned, total, norms, bad = lax.fori_loop(jnp.int32(0), steps, one, begin)
+    sound = jnp.stack([jnp.all(jnp.isfinite(w)) for w in jax.tree.leaves(learned.weights)])
+    bad = jnp.where((bad < 0) & ~jnp.all(sound), steps - 1, bad)
     rows = jnp.minimum(steps * shape.batch, data.count).astype(jnp.float32)
     rate = learning_rate(shape.schedule, hyper, learned.step - 1)
     return learned, Told(total / rows, norms / steps.astype(jnp.float32), rate, bad)
-
-
-def _permutation(key: Array, size: int, count: Array) -> Array:
-    """i32[size]: 0 .. count - 1 in random order, then the rest."""
-    places = jnp.arange(size, dtype=jnp.int32)
-    drawn = jax.random.bits(key, (size,), jnp.uint32)
-    return lax.sort(((places >= count).astype(jnp.int32), drawn, places), num_keys=2)[2]
 
 
 @partial(jax.jit, static_argnames="rest")

@@ -6,10 +6,9 @@ and ends in the same bits, for a checkpoint holds all that decides anything.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from truefill.forecast.fit import optimizer
 from truefill.forecast.fit.course import Course, State, copied
 from truefill.forecast.fit.epoch import Learned, Shape, Told, outputs, run_epoch
 from truefill.forecast.fit.fitted import FittedNetwork
-from truefill.forecast.fit.holdout import require_metric
+from truefill.forecast.fit.holdout import Metrics, require_metric
 from truefill.forecast.fit.prepare import Prepared, metric_of
 from truefill.forecast.fit.task import LossKey, NetworkTask, make_network
 
@@ -87,20 +86,21 @@ class _Fitting:
     every: int
     progress: Progress | None
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return self.prepared.sha256(self.seed)
 
-    def _made(self) -> tuple[Any, Any, Any]:
-        """Initial weights, the rest of the network, and the key of the epochs."""
-        first, epochs = jax.random.split(jax.random.PRNGKey(self.seed))
-        network = make_network(self.prepared.task, self.prepared.inputs, first)
+    @cached_property
+    def _made(self) -> tuple[Any, Any]:
+        """Initial weights, and the rest of the network."""
+        key = jax.random.PRNGKey(self.seed)
+        network = make_network(self.prepared.task, self.prepared.inputs, key)
         weights, rest = eqx.partition(network, eqx.is_array)
-        return weights, rest, epochs
+        return weights, rest
 
     def begin(self, batch: int) -> State:
         """A fresh fit with batches of this size."""
-        weights, _, _ = self._made()
+        weights, _ = self._made
         moments = optimizer.begin(self.prepared.task.fit.optimizer, weights)
         learned = Learned(copied(weights), moments, jnp.int32(0))
         return State(learned, weights, Course(batch))
@@ -108,7 +108,7 @@ class _Fitting:
     def go_on(self, state: State, notes: list[str]) -> None:
         """Epochs until the fit ends; ``notes`` go into the history of the first of them."""
         prepared, fit, course = self.prepared, self.prepared.task.fit, state.course
-        _, rest, key = self._made()
+        _, rest = self._made
         data = prepared.data(course.batch_size)
         shape = Shape(
             fit.optimizer, fit.schedule.kind, prepared.inputs.window, course.batch_size,
@@ -119,9 +119,9 @@ class _Fitting:
         judge, judged = prepared.judge(), prepared.at[prepared.chosen.holdout]
         sha256 = self.sha256 if self.checkpoint is not None else ""
         while course.stopped is None:
-            now = jax.random.fold_in(key, course.epoch + 1)
+            seeds = (self.seed, course.epoch + 1)
             turned = hyper._replace(plateau=np.float32(course.plateau))
-            state.learned, told = run_epoch(state.learned, rest, data, turned, now, shape)
+            state.learned, told = run_epoch(state.learned, rest, data, turned, seeds, shape)
             _require_finite(told, course, steps, self.seed)
             row = _row(course, told, steps)
             if notes:
@@ -131,6 +131,7 @@ class _Fitting:
             if len(judged):
                 found = outputs(state.learned.weights, rest, data.table, judged, shape.window)
                 row["holdout"] = judge(found)
+                _require_judged(row["holdout"], course, self.seed)
                 metric = row["holdout"][judge.asked]
                 if course.judge(fit, metric):
                     state.kept = copied(state.learned.weights)
@@ -155,7 +156,7 @@ class _Fitting:
                 where="fit.early_stopping.metric",
                 do="judge by the loss, or enlarge the holdout",
             )
-        _, rest, _ = self._made()
+        _, rest = self._made
         weights = state.kept if judged else state.learned.weights
         return FittedNetwork(
             task=prepared.task,
@@ -218,8 +219,18 @@ def _require_finite(told: Told, course: Course, steps: int, seed: int) -> None:
     bad = int(told.bad)
     if bad >= 0:
         raise NonFiniteError(
-            f"the loss or its gradient is not finite at step {bad + 1:,} of {steps:,} of epoch "
+            f"loss, gradient or weights are not finite at step {bad + 1:,} of {steps:,} of epoch "
             f"{course.epoch + 1}",
+            where=f"fit, seed {seed}",
+            do="lower fit.learning_rate or fit.max_grad_norm, or add warm-up epochs",
+        )
+
+
+def _require_judged(metrics: Metrics, course: Course, seed: int) -> None:
+    bad = [name for name, value in metrics.items() if value is not None and not np.isfinite(value)]
+    if bad:
+        raise NonFiniteError(
+            f"{', '.join(bad)} of the holdout is not finite after epoch {course.epoch}",
             where=f"fit, seed {seed}",
             do="lower fit.learning_rate or fit.max_grad_norm, or add warm-up epochs",
         )
@@ -232,7 +243,6 @@ def _row(course: Course, told: Told, steps: int) -> dict[str, Any]:
         "loss": float(told.loss),
         "grad_norm": float(told.grad_norm),
     }
-    assert all(math.isfinite(x) for x in figures.values()), json.dumps(figures)
     return {"epoch": epoch, "step": epoch * steps, "batch_size": course.batch_size, **figures}
 
 

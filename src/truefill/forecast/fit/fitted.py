@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,9 +22,10 @@ from truefill.forecast.fit.task import (
     CustomLoss,
     LossKey,
     NetworkTask,
-    make_network,
+    is_shape,
     task_facts,
     task_from,
+    template_of,
 )
 from truefill.forecast.fit.windows import F32, Standard, Table, padded, rounded
 from truefill.forecast.labels.base import Floats
@@ -135,9 +135,8 @@ def load_network(
     key = LossKey.of(task.loss, task.classes)
     inputs = Inputs(task.window_bars, index["features"], len(task.labels), key.outputs)
     arrays, _ = read_arrays(folder / MODEL)
-    template = make_network(task, inputs, jax.random.PRNGKey(0))
-    weights, rest = eqx.partition(template, eqx.is_array)
-    weights = unflatten(weights, arrays, "network", str(folder / MODEL))
+    shapes, rest = eqx.partition(template_of(task, inputs), is_shape)
+    weights = unflatten(shapes, arrays, "network", str(folder / MODEL))
     facts = read_json(folder / FIT)
     return FittedNetwork(
         task=task,

@@ -96,7 +96,8 @@ def choose(answers: Answers, share: float, *, whole: bool = False) -> Chosen:
 
 
 Metrics = dict[str, float | None]
-"""By name; None where a metric is not defined, such as the correlation of a constant."""
+"""By name; None where a metric is not defined, such as the correlation of a constant. The loss of
+outputs that are not finite is NaN."""
 
 
 def metric_names(key: LossKey) -> list[str]:
@@ -143,6 +144,8 @@ class Judge:
 
     def __call__(self, output: F32) -> Metrics:
         """Metrics by name: the loss, the scores, and the one that is asked for."""
+        if not np.isfinite(output).all():
+            return {"loss": math.nan}
         told: Metrics = {"loss": self._loss(self.key, output)}
         told |= self._scores(output)
         if self.asked not in told:

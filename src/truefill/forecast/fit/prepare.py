@@ -77,9 +77,10 @@ class Prepared:
         return fingerprint([task_facts(self.task), seed, digest.hexdigest()])
 
     def data(self, batch: int) -> Data:
-        """The rows to fit on the device, filled up to whole batches."""
+        """The rows to fit on the device, filled up to whole batches of the whole table: the folds
+        of one table then share a compiled epoch."""
         fitted = self.chosen.fitted
-        size = batch * rounded(-(-len(fitted) // batch))
+        size = batch * rounded(-(-len(self.table) // batch))
         at = np.full(size, self.at[fitted[0]], np.int32)
         at[: len(fitted)] = self.at[fitted]
         target = np.full((size, self.target.shape[1]), np.nan, np.float32)

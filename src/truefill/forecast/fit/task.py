@@ -149,18 +149,25 @@ def check(task: NetworkTask) -> LossKey:
 
 
 def make_network(task: NetworkTask, inputs: Inputs, key: Array) -> Network:
-    """The task's network with its initial weights.
+    """The task's network with its initial weights; refuses what :func:`template_of` does."""
+    template_of(task, inputs)
+    return _maker(task)(key, inputs)
+
+
+def template_of(task: NetworkTask, inputs: Inputs) -> Network:
+    """The task's network with shapes in place of arrays; nothing is computed.
 
     Raises:
         ConfigError: an unknown name or parameter, a maker that fails, an array that is not float32,
             or outputs of another shape than [rows, heads, outputs] float32.
     """
-    made = _maker(task)(key, inputs)
+    make, where = _maker(task), f"network {name_of(task)}"
+    made: Network = eqx.filter_eval_shape(lambda key: make(key, inputs), jax.random.PRNGKey(0))
     for path, leaf in jax.tree_util.tree_flatten_with_path(made)[0]:
-        if eqx.is_array(leaf) and leaf.dtype != jnp.float32:
+        if is_shape(leaf) and leaf.dtype != jnp.float32:
             raise ConfigError(
                 f"its array {jax.tree_util.keystr(path)} is {leaf.dtype}",
-                where=f"network {name_of(task)}",
+                where=where,
                 do="every array of a network is learned, and float32",
             )
     x = jax.ShapeDtypeStruct((inputs.window, inputs.features, _TRIAL), jnp.float32)
@@ -169,13 +176,18 @@ def make_network(task: NetworkTask, inputs: Inputs, key: Array) -> Network:
     if getattr(found, "shape", None) != wanted or found.dtype != jnp.float32:
         raise ConfigError(
             f"it gives {found}, where float32{list(wanted)} is asked: rows, heads, outputs",
-            where=f"network {name_of(task)}",
+            where=where,
         )
     return made
 
 
 _TRIAL = 13
 """Rows of the trial that tells what a network gives."""
+
+
+def is_shape(leaf: Any) -> bool:
+    """Does it stand for an array in a template?"""
+    return isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def _maker(task: NetworkTask) -> Callable[[Array, Inputs], Network]:

@@ -42,12 +42,13 @@ def in_batches(
     at = 0
     while at < len(asked):
         part = asked[at : at + batch]
-        found = _asked(ask, _filled(part, batch), memory_ended)
+        filled = _filled(part)
+        found = _asked(ask, filled, memory_ended)
         if found is not None:
             out.append(found[: len(part)])
             at += len(part)
-        elif batch > LEAST:
-            batch //= 2
+        elif len(filled) > LEAST:
+            batch = len(filled) // 2
         else:
             raise UsageError(
                 f"memory ends at a batch of {LEAST} rows",
@@ -71,9 +72,9 @@ def _asked(
         return None
 
 
-def _filled(part: Singles, batch: int) -> Singles:
+def _filled(part: Singles) -> Singles:
     """Up to the next power of two, at least LEAST, with the first row again."""
     size = LEAST
-    while size < min(len(part), batch):
+    while size < len(part):
         size *= 2
     return np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from truefill.core.errors import UsageError
 from truefill.core.extras import need_extra
@@ -84,10 +85,11 @@ def load_bolt(name: str, *, revision: str | None, device: str, where: str) -> Bo
     try:
         config = transformers.AutoConfig.from_pretrained(name, **options)
         _check_architecture(name, config, where)
-        network, found = _strict(bolt).from_pretrained(
-            name, config=config, dtype=torch.float32, output_loading_info=True, **options
-        )
-    except OSError as error:
+        with _quiet(transformers):
+            network, found = _strict(bolt).from_pretrained(
+                name, config=config, dtype=torch.float32, output_loading_info=True, **options
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UsageError(
             f"no model could be read from {name!r}: {str(error).splitlines()[0]}",
             where=where,
@@ -139,12 +141,26 @@ def _strict(bolt: Any) -> Any:
     return type(ARCHITECTURE, (base,), {"_keys_to_ignore_on_load_missing": []})
 
 
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Without the library's progress bars; what it reports of missing weights is raised here."""
+    log = transformers.utils.logging
+    bars, level = log.is_progress_bar_enabled(), log.get_verbosity()
+    log.disable_progress_bar()
+    log.set_verbosity_error()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
 def _check_whole(name: str, found: dict[str, Any], where: str) -> None:
-    for what in ("missing_keys", "mismatched_keys"):
-        keys = sorted(str(key) for key in found.get(what) or ())
-        if keys:
-            raise UsageError(
-                f"weights of {name!r} are not all there: {what}: {', '.join(keys[:3])}",
-                where=where,
-                do="save or download the model again",
-            )
+    missing = sorted(str(key) for key in found["missing_keys"])
+    if missing:
+        raise UsageError(
+            f"weights of {name!r} are not all there: {', '.join(missing[:3])}",
+            where=where,
+            do="save or download the model again",
+        )

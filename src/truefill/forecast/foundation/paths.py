@@ -95,13 +95,14 @@ class Asker:
         width = self.back + 1 + steps
         past = rows[:, None] + np.arange(-self.back, 1)
         laid = {}
-        for name in PRICES:
-            used = name if name in self.needs else "close"
+        for name in ("close", *sorted(self.needs)):
             price = np.empty((n, count, width))
-            price[:, :, : self.back + 1] = getattr(bars, used)[past][:, None]
-            ahead = np.exp(paths.told(used))
-            price[:, :, self.back + 1 :] = bars.close[rows][:, None, None] * ahead
+            price[:, :, : self.back + 1] = getattr(bars, name)[past][:, None]
+            ahead = price[:, :, self.back + 1 :]
+            np.exp(paths.told(name), out=ahead)
+            ahead *= bars.close[rows][:, None, None]
             laid[name] = price.ravel()
+        laid = {name: laid.get(name, laid["close"]) for name in PRICES}
         bar = np.arange(n * count * width)
         laid_bars = LabelBars(timestamps_s=bar, session=bar // width, **laid)
         found = self.label.of(symbol, laid_bars).value

@@ -3,7 +3,7 @@
 Between two known quantiles the cumulative distribution is linear. Beyond the outer ones its tails
 are exponential and carry on the density of the neighbouring piece: the mass ``m`` below the lowest
 quantile lies a mean distance ``m (q_2 - q_1) / (l_2 - l_1)`` below it. (Of a normal distribution
-with the levels 0.1 .. 0.9 that is 0.44 sigma, in truth 0.47, and its sigma comes out as 0.97.)
+with the levels 0.1 .. 0.9 that is 0.44 sigma, in truth 0.47, and its sigma comes out as 0.995.)
 Crossed quantiles are sorted first (Chernozhukov, Fernandez-Val & Galichon 2010).
 """
 

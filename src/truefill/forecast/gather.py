@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from truefill.core.errors import ArtifactError, DataError
-from truefill.core.files import read_parquet
 from truefill.data.split import SplitArrays
 from truefill.forecast.baselines.base import Forecast, History
+from truefill.forecast.bench import Bench
 from truefill.forecast.columns import from_columns, to_columns
 from truefill.forecast.compare import Outcomes
 from truefill.forecast.ensemble import Answers, mean_of
@@ -20,10 +19,11 @@ from truefill.forecast.labels.base import Floats, Ints
 from truefill.forecast.material import closes_s
 from truefill.forecast.protocol import WHOLE, FoldRows
 from truefill.forecast.scores import Kind
-from truefill.forecast.units import BASELINES, Unit, kind_of, member_of, units_of
-from truefill.pipeline.forecast_units import FOLDER, FORECAST, Bench, moments, read_facts, spread_of
+from truefill.forecast.unit import CONTAMINATED, moments, spread_of
+from truefill.forecast.units import BASELINES, Unit, kind_of, kinds_of, member_of, units_of
 
-Tables = Mapping[Unit, pl.DataFrame]
+Read = Callable[[Unit], pl.DataFrame]
+"""Gives a unit's table."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Gathered:
     forecasts: Mapping[int, Mapping[str, Forecast]]
     baselines: Mapping[int, Mapping[Kind, Mapping[str, Forecast]]]
     spread: Mapping[int, Floats]
+    contaminated: Mapping[str, int]
+    """Rows that a pretrained member may have seen, by member."""
 
     @property
     def histories(self) -> list[History]:
@@ -102,8 +104,8 @@ class Gathered:
         )
 
     def grid(self, split: SplitArrays, values: Floats) -> Floats:
-        """f64[T, S] on the split's time axis; 0 where there is no forecast."""
-        out = np.zeros(split.present.shape)
+        """f64[T, S] on the split's time axis; NaN where there is no forecast."""
+        out = np.full(split.present.shape, np.nan)
         at = np.searchsorted(split.timestamps_s, self.timestamps_s)
         names = {name: s for s, name in enumerate(split.symbols)}
         sizes = [len(own.rows) for own in self.histories]
@@ -111,8 +113,8 @@ class Gathered:
         return out
 
 
-def gather(bench: Bench, folder: Path, split: str, tables: Tables | None = None) -> Gathered:
-    """The forecasts of a split, from the units' files, or from ``tables`` where these are given.
+def gather(bench: Bench, split: str, read: Read) -> Gathered:
+    """The forecasts of a split, from the units' tables.
 
     Raises:
         ArtifactError: a unit's rows are not those of the plan.
@@ -120,53 +122,59 @@ def gather(bench: Bench, folder: Path, split: str, tables: Tables | None = None)
     """
     folds = [fold for fold in bench.folds if (fold.number == WHOLE) != (split == "train")]
     asked = tuple((fold, bench.asked(fold, split)) for fold in folds)
-    config = bench.config
+    numbers = [fold.number for fold in folds]
+    known = (*bench.config.used, BASELINES) if split == "train" else None
+    units = [
+        unit
+        for unit in units_of(bench.config)
+        if unit.fold in numbers and (known is None or unit.member in known)
+    ]
+    heads = range(len(bench.horizons))
     forecasts: dict[int, dict[str, Forecast]] = {}
-    baselines: dict[int, dict[Kind, dict[str, Forecast]]] = {}
-    units = [unit for unit in units_of(config) if unit.fold in [fold.number for fold in folds]]
-    if split == "train":
-        units = [unit for unit in units if unit.member in (*config.used, BASELINES)]
-    for head in range(len(bench.horizons)):
-        mine = [unit for unit in units if head in unit.heads]
-        for name in dict.fromkeys(u.member for u in mine if u.member != BASELINES):
-            own = [unit for unit in mine if unit.member == name]
-            found = _joined(bench, folder, own, asked, head, tables)
-            forecasts.setdefault(head, {})[name] = found
-        own = [unit for unit in mine if unit.member == BASELINES]
-        baselines[head] = _baselines(bench, folder, own, asked, head, tables)
+    for head in heads:
+        for name in dict.fromkeys(unit.member for unit in units if unit.member != BASELINES):
+            own = [unit for unit in units if unit.member == name and head in unit.heads]
+            forecasts.setdefault(head, {})[name] = _joined(bench, own, asked, head, read)
     _require_different(forecasts, split)
-    spread = {
-        head: np.concatenate(
-            [
-                np.full(
-                    sum(len(own.rows) for own in histories),
-                    spread_of(bench.labels(rows)[head], bench, rows),
-                )
-                for rows, histories in asked
-            ]
+    baselines = {
+        head: _baselines(
+            bench,
+            [u for u in units if u.member == BASELINES and head in u.heads],
+            asked,
+            head,
+            read,
         )
-        for head in range(len(bench.horizons))
+        for head in heads
     }
-    return Gathered(bench, split, asked, forecasts, baselines, spread)
+    spread = {head: _spreads(bench, asked, head) for head in heads}
+    seen: dict[str, int] = {}
+    for unit in units:
+        table = read(unit)
+        if CONTAMINATED in table.columns:
+            seen[unit.member] = max(seen.get(unit.member, 0), int(table[CONTAMINATED].sum()))
+    return Gathered(bench, split, asked, forecasts, baselines, spread, seen)
 
 
-def _joined(
-    bench: Bench,
-    folder: Path,
-    units: Sequence[Unit],
-    asked: Sequence[tuple[FoldRows, tuple[History, ...]]],
-    head: int,
-    tables: Tables | None,
-) -> Forecast:
+Asked = Sequence[tuple[FoldRows, tuple[History, ...]]]
+
+
+def _spreads(bench: Bench, asked: Asked, head: int) -> Floats:
+    """By row, the label's standard deviation on what its fold was fitted on."""
+    sizes = [sum(len(own.rows) for own in histories) for _, histories in asked]
+    return np.repeat([spread_of(bench, rows.number, head) for rows, _ in asked], sizes)
+
+
+def _joined(bench: Bench, units: Sequence[Unit], asked: Asked, head: int, read: Read) -> Forecast:
     """One member's forecasts of one head: the mean of its seeds, fold after fold."""
     kind = kind_of(bench.config, member_of(bench.config, units[0].member))
     parts = []
     for rows, histories in asked:
+        spread = spread_of(bench, rows.number, head)
         seeds = []
         for unit in units:
             if unit.fold == rows.number:
-                table = _table(bench, folder, unit, histories, tables)
-                spread = _spread(bench, folder, unit, head)
+                table = read(unit)
+                _require_rows(table, histories, unit.path(bench.horizons))
                 columns = {name: table[name].to_numpy() for name in table.columns}
                 seeds.append(from_columns(bench.horizons[head], columns, kind, spread))
         parts.append(mean_of(seeds, kind))
@@ -174,29 +182,26 @@ def _joined(
 
 
 def _baselines(
-    bench: Bench,
-    folder: Path,
-    units: Sequence[Unit],
-    asked: Sequence[tuple[FoldRows, tuple[History, ...]]],
-    head: int,
-    tables: Tables | None,
+    bench: Bench, units: Sequence[Unit], asked: Asked, head: int, read: Read
 ) -> dict[Kind, dict[str, Forecast]]:
     """By kind and name."""
-    found: dict[tuple[Kind, str], list[Forecast]] = {}
+    out: dict[Kind, dict[str, list[Forecast]]] = {kind: {} for kind in kinds_of(bench.config)}
     for rows, histories in asked:
         unit = next(unit for unit in units if unit.fold == rows.number)
-        table = _read(bench, folder, unit, tables)
-        spread = _spread(bench, folder, unit, head)
-        for key, part in table.group_by(["kind", "forecaster"], maintain_order=True):
-            kind, name = key
-            _require_rows(part, histories, unit.path(bench.horizons))
-            columns = {n: part[n].to_numpy() for n in part.columns if not part[n].is_null().any()}
-            forecast = from_columns(bench.horizons[head], columns, kind, spread)  # type: ignore[arg-type]
-            found.setdefault((kind, str(name)), []).append(forecast)  # type: ignore[arg-type]
-    out: dict[Kind, dict[str, Forecast]] = {}
-    for (kind, name), parts in found.items():
-        out.setdefault(kind, {})[name] = concatenated(parts)
-    return out
+        table, spread = read(unit), spread_of(bench, rows.number, head)
+        for kind, found in out.items():
+            mine = table.filter(pl.col("kind") == kind)
+            for name in mine["forecaster"].unique(maintain_order=True):
+                part = mine.filter(pl.col("forecaster") == name)
+                _require_rows(part, histories, unit.path(bench.horizons))
+                told = [n for n in part.columns if not part[n].is_null().any()]
+                columns = {n: part[n].to_numpy() for n in told}
+                forecast = from_columns(bench.horizons[head], columns, kind, spread)
+                found.setdefault(name, []).append(forecast)
+    return {
+        kind: {name: concatenated(parts) for name, parts in found.items()}
+        for kind, found in out.items()
+    }
 
 
 def concatenated(parts: Sequence[Forecast]) -> Forecast:
@@ -211,25 +216,6 @@ def concatenated(parts: Sequence[Forecast]) -> Forecast:
     return Forecast(value, np.concatenate(shares) if shares else None, extra)
 
 
-def _read(bench: Bench, folder: Path, unit: Unit, tables: Tables | None) -> pl.DataFrame:
-    if tables is not None:
-        return tables[unit]
-    return read_parquet(folder / FOLDER / unit.path(bench.horizons) / FORECAST)
-
-
-def _table(
-    bench: Bench, folder: Path, unit: Unit, histories: Sequence[History], tables: Tables | None
-) -> pl.DataFrame:
-    table = _read(bench, folder, unit, tables)
-    _require_rows(table, histories, unit.path(bench.horizons))
-    return table
-
-
-def _spread(bench: Bench, folder: Path, unit: Unit, head: int) -> float:
-    facts = read_facts(folder / FOLDER / unit.path(bench.horizons))
-    return float(facts["spread"][str(bench.horizons[head])])
-
-
 def _require_rows(table: pl.DataFrame, histories: Sequence[History], where: str) -> None:
     """Refuse a table of other rows than were asked."""
     stamps = np.concatenate([own.bars.timestamps_s[own.rows] for own in histories])
@@ -237,7 +223,7 @@ def _require_rows(table: pl.DataFrame, histories: Sequence[History], where: str)
     if len(found) != len(stamps) or not np.array_equal(found, stamps):
         raise ArtifactError(
             f"holds {len(found):,} rows that are not the {len(stamps):,} of the plan",
-            where=f"{FOLDER}/{where}/{FORECAST}",
+            where=f"forecast/{where}",
             do="run with --fresh",
         )
 
