@@ -5,11 +5,12 @@
 
 Both run in one process pinned to one core, with one thread, in turns: some steps of ours, as many
 of PyTorch's. Told is the ratio of the medians of processor time: above 1 ours is faster. A step is
-gradient, clipping to a norm of 1, Adam, float32; three heads of three outputs, squared error. Ours is one compiled scan
-over minibatches whose windows are gathered from a table of features by row number; PyTorch is given
-windows that lie gathered already (the faster for it), and its own LSTM, GRU, convolution and
-attention. Recurrent and linear networks: windows of 60 bars with 26 features, the others system
-003's 30 bars with 40.
+gradient, clipping to a norm of 1, Adam, float32; three heads of three outputs, squared error.
+
+Ours is one compiled scan over minibatches whose windows are gathered from a table of features by
+row number; PyTorch is given windows that lie gathered already, which spares it that, and has its
+own LSTM, GRU, convolution and attention. Recurrent and linear networks: windows of 60 bars with 26
+features; the others system 003's 30 bars with 40.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 UNITS, LAYERS, AVERAGE = 64, 2, 10
 
@@ -38,8 +37,8 @@ class Decomposition(nn.Module):
 
     def forward(self, x: Any) -> tuple[Any, Any]:
         ends = (AVERAGE // 2, AVERAGE - 1 - AVERAGE // 2)
-        padded = F.pad(x.transpose(1, 2), ends, mode="replicate")
-        trend = F.avg_pool1d(padded, AVERAGE, 1).transpose(1, 2)
+        padded = nn.functional.pad(x.transpose(1, 2), ends, mode="replicate")
+        trend = nn.functional.avg_pool1d(padded, AVERAGE, 1).transpose(1, 2)
         return trend, x - trend
 
 
@@ -102,7 +101,7 @@ class Block(nn.Module):
         asked = normal[:, -1:] if last else normal
         query = self._by_head(self.query(asked))
         key, value = (self._by_head(part) for part in self.keys_values(normal).chunk(2, -1))
-        heard = F.scaled_dot_product_attention(query, key, value)
+        heard = nn.functional.scaled_dot_product_attention(query, key, value)
         heard = heard.transpose(1, 2).reshape(asked.shape)
         x = (x[:, -1:] if last else x) + self.out(heard)
         return x + self.wide(self.between(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,21 @@ def hashes(folder: Path) -> dict[str, str]:
         manifest.verify(stage)
         found.update(manifest.outputs(stage))
     return found
+
+
+def kill_after(config: Path, runs: Path, seconds: float) -> bool:
+    """Start a run with two workers and kill its whole process group after a while; True if it ended
+    by itself before."""
+    process = subprocess.Popen(
+        command(config, runs, "--workers", "2"),
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    assert process.returncode == 0
+    return True

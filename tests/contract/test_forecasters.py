@@ -46,7 +46,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Parameters of those that have no defaults, or slow ones."""
-    out: dict[str, dict[str, Any]] = {"block_bootstrap": {"samples": 64}}
+    out: dict[str, dict[str, Any]] = {"block_bootstrap": {"samples": 64, "block_bars": 2}}
     if installed("chronos_bolt"):
         name = save_tiny_bolt(tmp_path_factory.mktemp("bolt"))
         tiny = {"model": name, "training_cutoff": CUTOFF, "context_bars": 64, "paths": 32}

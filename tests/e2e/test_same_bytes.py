@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from small_run import TREE, command, environment, hashes, run_folder, truefill, write_config
+from small_run import (
+    TREE,
+    command,
+    environment,
+    hashes,
+    kill_after,
+    run_folder,
+    truefill,
+    write_config,
+)
 
 pytestmark = pytest.mark.slow
 KILLS = 20
@@ -47,29 +56,14 @@ def test_kills_change_nothing(reference: dict[str, str], tmp_path: Path) -> None
         folder = tmp_path / str(rounds)
         folder.mkdir()
         config = write_config(folder)
-        while killed < KILLS and not _killed_or_done(config, folder / "runs", generator):
+        while killed < KILLS and not kill_after(
+            config, folder / "runs", generator.uniform(0.5, 10.0)
+        ):
             killed += 1
         done = truefill(config, folder / "runs")
         assert done.returncode == 0, done.stderr
         assert hashes(run_folder(folder / "runs")) == reference
     print(f"{killed} kills over {rounds} runs")
-
-
-def _killed_or_done(config: Path, runs: Path, generator: random.Random) -> bool:
-    """Start the run and kill it after a while; True if it ended by itself."""
-    process = subprocess.Popen(
-        command(config, runs, "--workers", "2"),
-        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        process.wait(timeout=generator.uniform(0.5, 10.0))
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
-    assert process.returncode == 0
-    return True
 
 
 def test_a_killed_worker_is_resumed(reference: dict[str, str], tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def forecast(config: Config, built: BuiltDataset, chain: Chain) -> Forecasts | N
 
 
 def seen(config: Config, built: BuiltDataset, chain: Chain, name: str) -> SplitArrays:
-    """A split as agents see it: with its forecasts, and the features that ``env.features`` names."""
+    """A split as agents see it: forecasts beside features, of which ``env.features`` may choose."""
     tables = chain.forecast(config, built, chain)
     return agent_split(config, chain.arrays(built, name), None if tables is None else tables[name])
 

@@ -1,4 +1,4 @@
-"""Forecasters as they are audited: every member, label and rule of the config, fitted in seconds."""
+"""Forecasters as they are audited: each member, label and rule of the config, fitted in seconds."""
 
 from __future__ import annotations
 

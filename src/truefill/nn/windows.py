@@ -55,7 +55,7 @@ def _read(cell: Cell, backward: bool, w: Weights, x: Array) -> tuple[Array, Any]
         after, saved = _step(cell, w, joined, state, x)
         return after, (state, saved)
 
-    begin = (zeros, zeros) if cell == "lstm" else (zeros,)
+    begin: State = (zeros, zeros) if cell == "lstm" else (zeros,)
     state, kept = jax.lax.scan(one, begin, x, reverse=backward)
     return state[0], kept
 

@@ -154,6 +154,31 @@ def _policies() -> list[Item]:
     return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in POLICIES]
 
 
+def _labels() -> list[Item]:
+    from truefill.forecast.labels import LABELS
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in LABELS]
+
+
+def _losses() -> list[Item]:
+    from truefill.forecast.losses import LOSSES
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in LOSSES]
+
+
+def _networks() -> list[Item]:
+    from truefill.forecast.networks import NETWORKS
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in NETWORKS]
+
+
+def _forecasters() -> list[Item]:
+    import truefill.forecast.foundation  # noqa: F401  # registers
+    from truefill.forecast.baselines import FORECASTERS
+
+    return [Item(entry.name, entry.summary, parameters(entry.params)) for entry in FORECASTERS]
+
+
 def _baselines() -> list[Item]:
     return [
         Item("flat", "Never trades."),
@@ -228,7 +253,11 @@ KINDS: dict[str, Callable[[], Iterable[Item]]] = {
     "decoders": _decoders,
     "encoders": _encoders,
     "ensembles": _ensembles,
+    "forecasters": _forecasters,
     "gates": _gates,
+    "labels": _labels,
+    "losses": _losses,
+    "networks": _networks,
     "normalizers": _normalizers,
     "policies": _policies,
     "rewards": _rewards,

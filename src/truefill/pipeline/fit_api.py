@@ -26,8 +26,10 @@ from truefill.data.split import SplitArrays
 from truefill.forecast.columns import to_columns
 from truefill.forecast.fit import CustomLoss, FittedNetwork, NetworkTask, fit_network, load_network
 from truefill.forecast.fit.fit import Progress
+from truefill.forecast.labels import LABELS
 from truefill.forecast.losses import LOSSES, PRESETS
 from truefill.forecast.material import Material
+from truefill.forecast.networks import NETWORKS
 from truefill.forecast.networks.base import MakeNetwork
 from truefill.forecast.protocol import Question
 from truefill.pipeline.api import arrays_of, build_dataset
@@ -135,6 +137,11 @@ def fit_forecaster(
             f"fit_forecaster takes a Config or its path, not {type(config).__name__}",
             do="truefill.load_config(path)",
         )
+    asked, section = _label(label), _section(FitConfig, fit or {}, "fit")
+    usual = "classification" if LABELS.get(asked.label).facts["classes"] else "regression"
+    lowered, question = _loss(usual if loss is None else loss), Question.of(asked)
+    if isinstance(network, str):
+        NETWORKS.parse(network, params or {})
     built = build_dataset(config)
     splits = {name: arrays_of(built, name) for name in OPEN}
     names = tuple(features) or splits["train"].feature_names
@@ -142,17 +149,13 @@ def fit_forecaster(
     rows = [
         own.rows[ok[own.rows]] for own, ok in zip(material.histories, material.usable, strict=True)
     ]
-    question = Question.of(_label(label))
-    labels = question.fitted(material, rows)
-    if loss is None:
-        loss = "classification" if labels[0].classes else "regression"
     task = NetworkTask(
         network=network,
         params=params or {},
         window_bars=window_bars,
-        loss=_loss(loss),
-        fit=_section(FitConfig, fit or {}, "fit"),
-        labels=labels,
+        loss=lowered,
+        fit=section,
+        labels=question.fitted(material, rows),
         features=names,
     )
     checkpoint = None if folder is None else Path(folder) / CHECKPOINT

@@ -30,10 +30,11 @@ from truefill.forecast.units import (
 )
 from truefill.pipeline.artifacts import Manifest, stage_key
 from truefill.pipeline.events import Event
+from truefill.pipeline.fit_store import FitStore
 from truefill.pipeline.host import Device
 from truefill.pipeline.pool import Job, Pool
 
-STAGE = "forecast"
+STAGE = FOLDER = "forecast"
 PLAN = "forecast_plan"
 UNIT = "fit"
 SCORED_BY = ("market", "env", "evaluation")
@@ -69,8 +70,9 @@ class Host(Protocol):
 class ForecastCourse:
     """What a run does about forecasts."""
 
-    def __init__(self, course: Host, config: ForecastConfig) -> None:
-        self.course, self.config = course, config
+    def __init__(self, course: Host, config: ForecastConfig, *, fresh: bool = False) -> None:
+        self.course, self.config, self.fresh = course, config, fresh
+        self.store = FitStore(course.folder.parent)
         self.units = {self.name(unit): unit for unit in units_of(config)}
 
     def name(self, unit: Unit) -> str:
@@ -155,6 +157,7 @@ class ForecastCourse:
         course.simple(pool, PLAN, list, state=False, key=self.key(PLAN))
         due = {name: key for name in self.units for key in [self.key(name)]
                if not course.manifest.done(name, key)}  # fmt: skip
+        due = {name: key for name, key in due.items() if not self._kept(name, key)}
         if due:
             course.line(f"{len(due)} of {len(self.units)} fits are due")
             teller = _Teller({name: self._work(self.units[name]) for name in due}, course.say)
@@ -168,6 +171,22 @@ class ForecastCourse:
         stages = self.course.manifest.stages
         for name in [n for n in stages if n.startswith(f"{UNIT}/") and n not in self.units]:
             del stages[name]
+
+    def _kept(self, name: str, key: str) -> bool:
+        """Was it fitted in an earlier run? Then its files are taken from there."""
+        if self.fresh:
+            return False
+        at = f"{FOLDER}/{self.units[name].path(self.config.label.horizons)}"
+        found = self.store.take(key, self.course.folder / at)
+        if found is None:
+            return False
+        self.course.manifest.record(name, key, [f"{at}/{file}" for file in found])
+        return True
+
+    def _keep(self, name: str, key: str, files: list[str]) -> None:
+        at = f"{FOLDER}/{self.units[name].path(self.config.label.horizons)}"
+        names = [file.removeprefix(f"{at}/") for file in files]
+        self.store.keep(key, self.course.folder / at, names)
 
     def _work(self, unit: Unit) -> tuple[int, int]:
         """Train rows of a unit, and passes over them."""
@@ -191,6 +210,7 @@ class ForecastCourse:
 
         def finished(files: list[str]) -> None:
             course.manifest.record(name, key, files)
+            self._keep(name, key, files)
             teller.over(name)
 
         message = course.message(

@@ -98,7 +98,9 @@ def run(
     identity = run_identity(config, inputs)
     folder = runs.absolute() / f"{config.name}-{identity[:6]}"
     with locked(folder, lambda text: report(Event("line", "run", text))) as lock:
-        course = _Course(config, folder, identity, inputs, workers, report, skip_checks, lock)
+        course = _Course(
+            config, folder, identity, inputs, workers, report, skip_checks, lock, fresh
+        )
         if fresh:
             course.forget()
         return course.go(only, until)
@@ -116,6 +118,7 @@ class _Course:
     report: Report
     skip_checks: bool
     lock: int | None = None
+    fresh: bool = False
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     device: host.Device = "cpu"
@@ -125,7 +128,7 @@ class _Course:
     def __post_init__(self) -> None:
         self.manifest = Manifest.open(self.folder)
         asked = self.config.forecast
-        self.forecasts = None if asked is None else ForecastCourse(self, asked)
+        self.forecasts = None if asked is None else ForecastCourse(self, asked, fresh=self.fresh)
         known = self.manifest.facts.get("run", self.identity)
         if known != self.identity:
             raise TruefillError(

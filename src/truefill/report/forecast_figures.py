@@ -194,7 +194,8 @@ def by_signal(heads: Mapping[str, Head]) -> Spec:
 
 def by_horizon(heads: Mapping[str, Head]) -> Spec:
     """Skill of every forecaster with its interval, a small chart a head."""
-    grid, data = Grid(_titles(heads), tall=190), []
+    most = max(len(head["forecasters"]) for head in heads.values())
+    grid, data = Grid(_titles(heads), tall=70 + 24 * most), []
     for place, head in enumerate(heads.values()):
         kind = head["kind"]
         title = f"{score_title(kind).split(',')[0].lower()} gained, {unit(kind)}"

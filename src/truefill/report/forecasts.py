@@ -148,7 +148,7 @@ def _contaminated(heads: Mapping[str, Mapping[str, Any]]) -> list[str]:
         if entry.get("contaminated")
     }
     return [
-        f"{named(name)} is contaminated and counts as no skill here: {why}"
+        f"{named(name)} is contaminated and counts as no skill here: {why}."
         for name, why in found.items()
     ]
 

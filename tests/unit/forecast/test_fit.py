@@ -26,6 +26,9 @@ WILD = task(
 )  # fmt: skip
 
 
+ONE_BATCH = {"batch_size": 512, "optimizer": "sgd", "max_grad_norm": None}
+
+
 def bits(found, histories=TRAIN):
     return b"".join(one.value.tobytes() for one in found.predict(histories))
 
@@ -162,7 +165,7 @@ def test_a_holdout_is_judged_by_any_metric_of_its_kind():
 def test_gradient_descent_in_numpy_gives_the_same_losses():
     """One batch a epoch, filled up with rows that must weigh nothing, as the last batch always
     is; and rows without a label weigh nothing either."""
-    found = fitted(TRAIN, epochs=4, batch_size=512, optimizer="sgd", max_grad_norm=None)
+    found = fitted(TRAIN, epochs=4, **ONE_BATCH)
     prepared = Prepared.of(found.task, TRAIN)
     rows = prepared.chosen.fitted
     assert len(rows) < 512 and found.history[-1]["step"] == 4
@@ -195,7 +198,7 @@ def test_what_is_not_finite_stops_the_fit_by_epoch_and_step():
     with pytest.raises(NonFiniteError, match=r"step \d+ of 8 of epoch 1[\s\S]*learning_rate"):
         fitted(TRAIN, learning_rate=1e30)
     with pytest.raises(NonFiniteError, match="loss of the holdout is not finite after epoch 1"):
-        fitted(TRAIN, learning_rate=1e30, batch_size=512)  # one step, whose loss is still finite
+        fitted(TRAIN, learning_rate=1e30, **ONE_BATCH)  # one step, whose loss is still finite
 
 
 def test_memory_that_ends_halves_an_automatic_batch(monkeypatch):

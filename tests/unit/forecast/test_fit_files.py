@@ -13,9 +13,11 @@ from fit_cases import Tiny, classes, planted, returns, task
 from truefill.config.forecast import LossConfig
 from truefill.core.errors import ArtifactError, DataError, PolicyError
 from truefill.core.plugins import load_plugins
-from truefill.forecast.fit import fit_network, load_network
+from truefill.forecast.fit import FittedNetwork, fit_network, load_network
 from truefill.forecast.fit.fitted import forecasts
 from truefill.forecast.fit.task import LossKey, make_network, task_facts, task_from
+from truefill.forecast.fit.windows import Standard
+from truefill.forecast.networks import NETWORKS, Inputs
 
 TRAIN = (planted(300), planted(200, seed=5, symbol="Y"))
 PINBALL = LossConfig(loss="pinball", params={"quantiles": [0.025, 0.4, 0.5, 0.9]})
@@ -50,11 +52,25 @@ def test_a_position_is_what_the_loss_says():
     assert found.value == pytest.approx([1 / 3, -30 / 31])  # the label's spread is no matter
 
 
-@pytest.mark.parametrize("loss", [PINBALL, LossConfig(preset="classification")])
-def test_a_saved_network_predicts_the_same_bits(tmp_path, loss):
-    asked = loss == LossConfig(preset="classification")
-    labels = classes(1, 2, histories=TRAIN) if asked else returns(1, 2)
-    found = fit_network(task(labels, loss, epochs=1), TRAIN, 1)
+def unfitted(asked, features=2):
+    """As it begins."""
+    key = LossKey.of(asked.loss, asked.classes)
+    inputs = Inputs(asked.window_bars, features, len(asked.labels), key.outputs)
+    made = make_network(asked, inputs, jax.random.PRNGKey(1))
+    standard = Standard(np.full(features, 0.1), np.full(features, 1.3))
+    scale = np.full(len(asked.labels), 1.0 if asked.classes else 0.01)
+    return FittedNetwork(asked, inputs, made, standard, scale, 1, (), {})
+
+
+@pytest.mark.parametrize("kind", ["class", "quantile"])
+def test_a_saved_network_predicts_the_same_bits(tmp_path, kind):
+    if kind == "class":
+        preset = LossConfig(preset="classification")
+        asked = task(classes(1, 2, histories=TRAIN), preset, epochs=1)
+        found = fit_network(asked, TRAIN, 1)
+    else:
+        found = unfitted(task(returns(1, 2), PINBALL))
+    assert found.kind == kind
     names = found.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     again = load_network(tmp_path, network=Tiny)
@@ -76,7 +92,7 @@ def test_a_saved_network_predicts_the_same_bits(tmp_path, loss):
 
 
 def test_a_changed_file_is_refused(tmp_path):
-    found = fit_network(task(returns(1), epochs=1), TRAIN, 1)
+    found = unfitted(task(returns(1)))
     found.save(tmp_path)
     with pytest.raises(PolicyError, match="of the user's own"):
         load_network(tmp_path)
@@ -94,8 +110,24 @@ def test_a_changed_file_is_refused(tmp_path):
         load_network(tmp_path, network=Tiny)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [entry.name for entry in NETWORKS])
+def test_what_a_network_says_of_a_row_has_the_same_bits_whatever_is_asked_beside_it(name):
+    rng = np.random.default_rng(0)
+    own = replace(planted(700), features=rng.standard_normal((700, 7)))
+    asked = replace(task(returns(1, 3)), network=name, window_bars=20)
+    own = replace(own, rows=np.arange(19, 700))
+    found = unfitted(asked, 7)
+    whole = [one.value for one in found.predict((own,))]
+    for count in (1, 3, 100, 255, 256, 257, 500):
+        rows = np.sort(rng.choice(len(own.rows), count, replace=False))
+        part = found.predict((replace(own, rows=own.rows[rows]),))
+        for one, every in zip(part, whole, strict=True):
+            assert one.value.tobytes() == every[rows].tobytes()
+
+
 def test_other_features_are_refused():
-    found = fit_network(task(returns(1), epochs=1), TRAIN, 1)
+    found = unfitted(task(returns(1)))
     wide = planted(60)
     with pytest.raises(DataError, match="3 features, the network was fitted to 2"):
         found.predict((type(wide)("X", wide.bars, np.zeros((60, 3)), wide.rows),))
@@ -125,10 +157,7 @@ def test_a_network_of_a_plug_in_is_that_of_the_very_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN.replace("SCALE", "1.0"))
     load_plugins([path])
-    found = fit_network(task(returns(1), epochs=1), TRAIN, 1)
-    asked = replace(found.task, network="of_a_file")
-    made = make_network(asked, found.inputs, jax.random.PRNGKey(0))
-    replace(found, task=asked, network=made).save(tmp_path / "saved")
+    unfitted(replace(task(returns(1)), network="of_a_file")).save(tmp_path / "saved")
     assert load_network(tmp_path / "saved").task.network == "of_a_file"
     path.write_text(PLUGIN.replace("SCALE", "2.0"))
     load_plugins([path])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
-from forecast_cases import BARS, asked, bars_from, history, random_walk
+from forecast_cases import BARS, HOUR, asked, bars_from, history, random_walk
 from truefill.core.errors import ConfigError, DataError
 from truefill.forecast.baselines import FORECASTERS, Forecast, History, Train
 from truefill.forecast.compare import baselines_of
 from truefill.forecast.foundation.block_bootstrap import BlockBootstrap
 from truefill.forecast.foundation.paths import Asker, Paths
+from truefill.forecast.labels import LabelBars
 
 N, CUT = 160, 120
 NAME = "block_bootstrap"
@@ -196,3 +199,19 @@ def test_the_path_that_came_has_the_label_that_came(question: str) -> None:
     answers = asker.answers("X", bars, rows, path)
     came = train.label.of("X", bars).value[rows]
     assert answers[:, 0] == pytest.approx(came, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_real_returns_fall_below_its_quantiles_as_often_as_it_says(shared_data: Path) -> None:
+    """BTC hourly, second half of 2017-2022."""
+    table = pl.read_csv(shared_data / "btcusdt_1h_2017_2022.csv").sort("timestamp")
+    price = {name: table[name].to_numpy() for name in BARS}
+    at = np.arange(table.height)
+    bars = LabelBars(HOUR * at, **price, session=np.zeros_like(at))
+    half = table.height // 2
+    train, _ = asked("future_return", bars, half, horizon=3)
+    rows = np.arange(half, table.height - 4, 4)
+    found = fitted(train, samples=1_024).predict([history(bars, rows)])
+    came = train.label.of("X", bars).value[rows]
+    for name, level in (("q10", 0.1), ("q50", 0.5), ("q90", 0.9)):
+        assert np.mean(came < found.extra[name]) == pytest.approx(level, abs=0.02)

@@ -99,7 +99,7 @@ def _changed(case: Case, cut: int, how: str, until_s: int | None) -> BuiltDatase
         kept = rows.filter(pl.Series(closes_s(rows, case.bar_interval_s) > until_s))
         rows = rows.filter(pl.Series(closes_s(rows, case.bar_interval_s) <= until_s))
     new = mutate_bars(rows, cut, how, case.bar_interval_s, rng)
-    new = new.cast(dict(table.schema.items()))  # type: ignore[arg-type]
+    new = new.cast(dict(table.schema.items()))
     if until_s is not None:
         new = pl.concat([new, kept])
     new = new.sort("timestamp", "symbol")

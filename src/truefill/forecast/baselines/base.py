@@ -98,7 +98,7 @@ class Train:
 
 
 Maker = Callable[[Any, Train], Fitted]
-FORECASTERS: Registry[Maker] = Registry("forecaster")
+FORECASTERS: Registry[Maker] = Registry("forecaster", plugged=True)
 BOTH = ("class", "real")
 
 

@@ -118,7 +118,7 @@ Rule = Callable[[Any, LabelBars], Asked]
 WalkRule = Callable[[Any, LabelBars, Walk, float], Floats]
 """Parameters, bars, walk, threshold (NaN where the label has none) -> probabilities of the classes
 [T, 3], or the expected quantity [T]; NaN where the past is too short."""
-LABELS: Registry[Rule] = Registry("label")
+LABELS: Registry[Rule] = Registry("label", plugged=True)
 
 
 def label(

@@ -72,7 +72,7 @@ class Batch:
 
 LossFunction = Callable[[Any, Batch], Array]
 Position = Callable[[Any, Array], Array]
-LOSSES: Registry[LossFunction] = Registry("loss")
+LOSSES: Registry[LossFunction] = Registry("loss", plugged=True)
 
 
 def loss(

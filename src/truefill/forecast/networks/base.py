@@ -62,7 +62,7 @@ def network(name: str, params: type[Params], **facts: Any) -> Callable[[N], N]:
 
 def parameters(made: Network) -> int:
     """How many numbers a network learns."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(made, eqx.is_array)))
+    return sum(leaf.size for leaf in jax.tree.leaves(made))
 
 
 def multiply_adds(name: str, params: Params, inputs: Inputs) -> int:
@@ -77,5 +77,4 @@ def multiply_adds(name: str, params: Params, inputs: Inputs) -> int:
     if told is not None:
         return int(told(params, inputs))
     key = jax.ShapeDtypeStruct((2,), "uint32")
-    made = jax.eval_shape(lambda k: entry.make(k, params, inputs), key)
-    return inputs.window * sum(leaf.size for leaf in jax.tree.leaves(made))
+    return inputs.window * parameters(jax.eval_shape(lambda k: entry.make(k, params, inputs), key))
