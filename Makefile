@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-sb3 run demo test test-slow check format bench bench-rivals-setup docs lock clean
+.PHONY: help setup setup-sb3 setup-foundation run demo test test-slow check format bench bench-rivals-setup docs lock clean
 
 BIN := .venv/bin
 CONFIG ?= examples/usdcop_ppo.yaml
@@ -26,6 +26,9 @@ setup: .venv/.installed ## make .venv and install the locked versions (does noth
 
 setup-sb3: setup ## add the extra sb3 (Stable-Baselines3, torch) to .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements.lock -r requirements-sb3.lock
+
+setup-foundation: setup ## add the extra foundation (Chronos-Bolt, torch) to .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-virtualenv -r requirements.lock -r requirements-foundation.lock
 
 run: setup ## run one config: make run CONFIG=my.yaml
 	@$(BIN)/truefill run $(CONFIG) --runs $(RUNS)

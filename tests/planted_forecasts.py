@@ -22,7 +22,7 @@ from truefill.forecast.material import Material
 from truefill.forecast.protocol import FoldRows
 
 LOGISTIC = {"name": "logistic", "forecaster": "logistic"}
-WALK = {"name": "walk", "forecaster": "scaled_walk"}
+WALK = {"name": "walk", "forecaster": "scaled_walk", "params": {"windows": [3, 5]}}
 
 
 def forecasting(**more: Any) -> Config:

@@ -4,17 +4,29 @@ gives the same bits."""
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import truefill.forecast.foundation  # noqa: F401
+from env_cases import random_split
 from forecast_cases import BARS, asked, random_walk
 from foundation_cases import CUTOFF, save_tiny_bolt
+from truefill.audit.rows import changed_after
+from truefill.config.forecast import FitConfig, ForecastConfig, LossConfig
 from truefill.core.errors import UsageError
+from truefill.data.split import SplitArrays
+from truefill.forecast.assemble import forecast_all
 from truefill.forecast.baselines import FORECASTERS, Fitted, Forecast, History
+from truefill.forecast.bench import Bench
+from truefill.forecast.fit import FittedNetwork, NetworkTask
+from truefill.forecast.fit.task import make_network
+from truefill.forecast.fit.windows import Standard
+from truefill.forecast.networks import NETWORKS, Inputs
 
 QUESTIONS = {
     "smoothed": {"horizon": 4},
@@ -77,19 +89,23 @@ def test_nothing_after_a_row_moves_its_forecast(
 ) -> None:
     """Neither what later bars say nor whether they are there: at once is as bar by bar."""
     model, (own,), _ = fitted(name, question, given)
-    whole = model.predict([own])
-    for t in (CUT, CUT + 13, N - 2):
-        upto = slice(0, t - CUT + 1)
+    assert_nothing_later_matters(lambda history: model.predict([history]), own)
+
+
+def assert_nothing_later_matters(predict: Callable[[History], Forecast], own: History) -> None:
+    whole, first = predict(own), int(own.rows[0])
+    for t in (first, first + 13, N - 2):
+        upto = slice(0, t - first + 1)
         later = np.arange(N) > t
         bars = {key: np.where(later, 3.0, 1.0) * getattr(own.bars, key) for key in BARS}
         features = np.where(later[:, None], -own.features, own.features)
         shocked = History("X", replace(own.bars, **bars), features, own.rows)
-        assert told(model.predict([shocked]), upto) == told(whole, upto)
+        assert told(predict(shocked), upto) == told(whole, upto)
         fields = (*BARS, "timestamps_s", "session")
         bars = {key: getattr(own.bars, key)[: t + 1] for key in fields}
         rows = own.rows[own.rows <= t]
         stream = History("X", replace(own.bars, **bars), own.features[: t + 1], rows)
-        assert told(model.predict([stream]), upto) == told(whole, upto)
+        assert told(predict(stream), upto) == told(whole, upto)
 
 
 @pytest.mark.parametrize(("name", "question"), CASES)
@@ -122,3 +138,84 @@ def test_a_missing_extra_is_named(name: str, given: dict[str, Any]) -> None:
     train, _ = asked("smoothed", random_walk(60, 5), 50, horizon=2)
     with pytest.raises(UsageError, match=rf"pip install 'truefill\[{extra}\]'"):
         entry.make(entry.params(**given), train)
+
+
+# --------------------------------------------------------------------------- networks
+
+TINY: dict[str, dict[str, Any]] = {
+    "lstm": {"units": 4, "layers": 1},
+    "gru": {"units": 4, "layers": 1},
+    "bilstm": {"units": 4, "layers": 1},
+    "dlstm": {"units": 4, "layers": 1, "average_bars": 3},
+    "dlinear": {"average_bars": 3},
+    "cnn": {"channels": (4,), "kernels": (3,), "hidden": (5,)},
+    "attention": {"width": 4, "heads": 2, "layers": 1},
+}
+TINY["gated"] = {name: TINY[name] for name in ("bilstm", "cnn", "attention")} | {"gate": 3}
+"""Parameters; a network that is not among them has its own defaults."""
+LONG = ("attention", "gated")
+"""Slow to compile."""
+WINDOW = 5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(e.name, marks=pytest.mark.slow if e.name in LONG else ()) for e in NETWORKS],
+)
+def test_nothing_after_a_row_moves_what_a_network_says(name: str) -> None:
+    """Untrained: what it says follows from its window, whatever its weights are."""
+    train, (own,) = asked("smoothed", random_walk(N, 5), CUT, horizon=2)
+    features = own.features.shape[1]
+    task = NetworkTask(
+        network=name,
+        params=TINY.get(name, {}),
+        window_bars=WINDOW,
+        loss=LossConfig(loss="cross_entropy"),
+        fit=FitConfig(),
+        labels=(train.label,),
+    )
+    inputs = Inputs(WINDOW, features, 1, 3)
+    network = make_network(task, inputs, jax.random.PRNGKey(1))
+    standard = Standard.of(own.features[own.rows])
+    made = FittedNetwork(task, inputs, network, standard, np.ones(1), 1, (), {})
+    assert_nothing_later_matters(lambda history: made.predict([history])[0], own)
+
+
+MEMBERS = [
+    *(
+        pytest.param({"name": n, "network": n, "params": TINY[n]}, marks=pytest.mark.slow)
+        for n in ("dlinear", "gru")
+    ),
+    {"name": "logistic", "forecaster": "logistic"},
+    {"name": "last", "forecaster": "last_value"},
+]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_nothing_after_a_train_row_moves_its_forecast_fits_included(member: dict[str, Any]) -> None:
+    """Walk-forward: labels, thresholds, statistics and weights of a fold are older than it."""
+    config = ForecastConfig.model_validate(
+        {
+            "label": {"label": "smoothed", "horizons": [3]}, "window_bars": WINDOW,
+            "fit": {"epochs": 1, "batch_size": 64}, "members": [member],
+            "out_of_fold": {"folds": 2, "least_train": 0.4},
+        }
+    )  # fmt: skip
+    splits = {
+        name: replace(random_split(seed, bars=bars, symbols=1, masked=0.0), name=name)
+        for seed, (name, bars) in enumerate({"train": N, "validation": 40}.items())
+    }
+
+    def forecasts(train: SplitArrays) -> Any:
+        bench = Bench(config, {**splits, "train": train}.__getitem__, dict.fromkeys(names, 1))
+        return forecast_all(bench)["train"]
+
+    names = splits["train"].feature_names
+    whole = forecasts(splits["train"])
+    stamps = whole["timestamp"].dt.epoch("s").to_numpy()
+    begin = int(stamps[whole["fold"].to_numpy() == 2][0])
+    for t in (begin, int(stamps[-20])):
+        at = int(np.searchsorted(splits["train"].timestamps_s, t))
+        found = forecasts(changed_after(splits["train"], at, "reversed"))
+        assert found.filter(stamps <= t).equals(whole.filter(stamps <= t))
+        assert not found.equals(whole)

@@ -12,6 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import planted_features
+import planted_forecasts
 import planted_pipeline
 from audit_cases import CLEAN, chain_of, config_of, few, found_by
 
@@ -58,10 +59,29 @@ def pipeline_rows() -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def forecast_rows() -> list[tuple[str, str, str, str]]:
+    """Leaks of forecasts, and honest ones of each protocol."""
+    rows = []
+    for name, planted in planted_forecasts.LEAKS.items():
+        found = found_by(
+            planted_forecasts.forecasting(), chain_of(forecast=planted.forecast), ["forecasts"],
+            quick=True,
+        )  # fmt: skip
+        rows.append((name, planted.what, "forecast", ", ".join(sorted(found)) or "nothing"))
+    for kind in ("walk_forward", "k_fold"):
+        asked = planted_forecasts.forecasting(forecast={"out_of_fold": {"kind": kind, "folds": 2}})
+        found = found_by(asked, chain_of(), ["forecasts"], quick=True)
+        rows.append((f"real {kind}", "honest", "forecasts", ", ".join(sorted(found)) or "nothing"))
+    return rows
+
+
 def table() -> str:
     """The whole table."""
     lines = [HEAD]
-    for title, rows in (("Features", feature_rows()), ("Pipeline", pipeline_rows())):
+    parts = {
+        "Features": feature_rows(), "Pipeline": pipeline_rows(), "Forecasts": forecast_rows()
+    }  # fmt: skip
+    for title, rows in parts.items():
         leaks = sum(not what.startswith("honest") for _, what, _, _ in rows)
         lines += [f"## {title}: {leaks} leaks", ""]
         lines += ["| planted | what it does | where | found by |", "|---|---|---|---|"]

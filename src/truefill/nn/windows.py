@@ -40,10 +40,10 @@ def last(memory: Memory, x: Array, *, backward: bool = False) -> Array:
 def _step(cell: Cell, w: Weights, joined: Array, state: State, x: Array) -> tuple[State, Any]:
     if cell == "lstm":
         seen = product(joined, jnp.concatenate([x, state[0]])) + w.bias[:, None]
-        return CELL_FORWARD[cell](w, state, seen, 0.0)  # type: ignore[no-any-return]
+        return CELL_FORWARD[cell](w, state, seen, 0.0)
     seen = product(w.inputs, x) + w.bias[:, None]
-    held = product(w.state, state[0]) if w.state.shape[0] else None
-    return CELL_FORWARD[cell](w, state, seen, held)  # type: ignore[no-any-return]
+    held = product(w.state, state[0])
+    return CELL_FORWARD[cell](w, state, seen, held)
 
 
 def _read(cell: Cell, backward: bool, w: Weights, x: Array) -> tuple[Array, Any]:
@@ -72,45 +72,64 @@ def _back(
 ) -> tuple[Weights, Array]:
     """Gradients of weights and inputs, from those of every output or of the last alone."""
     w, x, (before, saved) = kept
-    size = x.shape[1]
+    later = _later(w, x)
     # Copies, kept from being folded into the products: those read weights along their rows.
     to_state, to_input = jax.lax.optimization_barrier((w.state.T, w.inputs.T))
 
-    def one(carry: tuple[State, Weights], row: Any) -> tuple[tuple[State, Weights], Array]:
-        (dh, *rest), total = carry
+    def one(carry: tuple[State, Any], row: Any) -> tuple[tuple[State, Any], Any]:
+        (dh, *rest), (sums, bias, inside) = carry
         g, x, before, saved = row
         dh = dh if g is None else dh + g
         seen, held, change, inner = CELL_BACK[cell](before, saved, (dh, *rest))
         dh, *rest = change
-        if to_state.shape[1]:
-            dh = dh + product(to_state, held)
-        if cell == "lstm":
-            both = outer(seen, jnp.concatenate([x, before[0]]))
-            inputs, state = total.inputs + both, total.state
-        else:
-            inputs = total.inputs + outer(seen, x)
-            state = total.state + (outer(held, before[0]) if to_state.shape[1] else 0.0)
-        bias = total.bias + seen.sum(axis=1)
-        total = Weights(inputs, state, bias, total.state_bias + inner.sum(axis=1))
-        return ((dh, *rest), total), product(to_input, seen)
+        dh = dh + product(to_state, held)
+        if not later:
+            pairs = _pairs(cell, seen, held, x, before[0])
+            sums = [total + outer(*pair) for total, pair in zip(sums, pairs, strict=True)]
+        totals = sums, bias + seen.sum(axis=1), inside + inner.sum(axis=1)
+        own = None if cell == "lstm" else held
+        return ((dh, *rest), totals), (product(to_input, seen), (seen, own) if later else None)
 
     zeros = jnp.zeros_like(before[0][0])
     state = (zeros if end is None else end, *(zeros for _ in before[1:]))
-    total = jax.tree.map(jnp.zeros_like, w)
-    if cell == "lstm":  # one array of gradients for [inputs, state], parted at the end
-        total = Weights(
-            jnp.zeros((len(w.bias), size + w.state.shape[1]), x.dtype), w.state[:0], *_biases(total)
-        )
-    (_, total), dx = jax.lax.scan(
-        one, (state, total), (each, x, before, saved), reverse=not backward
-    )
+    sums = [] if later else _zeros(cell, w)
+    carry = state, (sums, jnp.zeros_like(w.bias), jnp.zeros_like(w.state_bias))
+    rows = each, x, before, saved
+    (_, (sums, *biases)), (dx, gates) = jax.lax.scan(one, carry, rows, reverse=not backward)
+    if later:
+        seen, held = gates
+        sums = [_outer_of_all(seen, x), _outer_of_all(seen if held is None else held, before[0])]
+    elif cell == "lstm":
+        sums = [sums[0][:, : x.shape[1]], sums[0][:, x.shape[1] :]]
+    return Weights(*sums, *biases), dx
+
+
+def _later(w: Weights, x: Array) -> bool:
+    """Whether the weights' gradients are products over all bars at the end: they are where the
+    weights are larger than the arrays of a step, which a sum inside the scan would go through at
+    every bar."""
+    gates, units = len(w.bias), w.state.shape[1]
+    size = x.shape[1] + units
+    return gates * size > x.shape[2] * (gates + size)
+
+
+def _pairs(cell: Cell, seen: Array, held: Array, x: Array, h: Array) -> list[tuple[Array, Array]]:
+    """What a step's gradients of the weights are products of."""
     if cell == "lstm":
-        total = Weights(total.inputs[:, :size], total.inputs[:, size:], *_biases(total))
-    return total, dx
+        return [(seen, jnp.concatenate([x, h]))]
+    return [(seen, x), (held, h)]
 
 
-def _biases(w: Weights) -> tuple[Array, Array]:
-    return w.bias, w.state_bias
+def _zeros(cell: Cell, w: Weights) -> list[Array]:
+    """Sums of the products of :func:`_pairs` before the first step."""
+    if cell == "lstm":
+        return [jnp.zeros((len(w.bias), w.inputs.shape[1] + w.state.shape[1]), w.bias.dtype)]
+    return [jnp.zeros_like(w.inputs), jnp.zeros_like(w.state)]
+
+
+def _outer_of_all(a: Array, b: Array) -> Array:
+    """[T, m, N] x [T, n, N] -> [m, n], summed over T and N."""
+    return jax.lax.dot_general(a, b, (((0, 2), (0, 2)), ((), ())))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

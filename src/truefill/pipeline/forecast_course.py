@@ -16,6 +16,7 @@ from truefill.config.load import portable
 from truefill.config.schema import Config
 from truefill.core.files import read_json
 from truefill.core.plugins import sha256_of
+from truefill.forecast.baselines.base import FORECASTERS
 from truefill.forecast.losses import LOSSES
 from truefill.forecast.networks import NETWORKS
 from truefill.forecast.protocol import WHOLE
@@ -138,6 +139,11 @@ class ForecastCourse:
             told["plugins"] = sha256_of(NETWORKS, member.network)
             for name in (loss.loss, *(term.loss for term in loss.sum)):
                 told["plugins"] |= sha256_of(LOSSES, name) if name else {}
+        else:
+            entry = FORECASTERS.get(str(member.forecaster))
+            params = FORECASTERS.parse(entry.name, member.params)
+            told["origin"] = entry.facts["origin"](params)
+            told["plugins"] = sha256_of(FORECASTERS, entry.name)
         return out | {"member": told, "seed": unit.seed}
 
     def current(self, name: str) -> bool:

@@ -17,6 +17,7 @@ from truefill.report.forecast_words import (
     unit,
 )
 from truefill.report.forecasts import ENSEMBLE, WHOLE, Fit, Forecasts
+from truefill.report.grid import ACROSS, Grid
 
 Spec = dict[str, Any]
 Head = Mapping[str, Any]
@@ -24,8 +25,6 @@ ACCENT, OTHER, GREY, GOOD = "#3b82f6", "#f59e0b", "#94a3b8", "#16a34a"
 COLOURS = ("#f59e0b", "#14b8a6", "#a855f7", "#ec4899", "#84cc16", "#ef4444", "#0ea5e9", "#64748b")
 ZERO = {"zeroline": True, "zerolinecolor": GREY, "zerolinewidth": 1.4}
 LEAST_IN_BIN = 10
-ACROSS = 3
-"""Small charts beside each other."""
 
 
 def forecast_figures(found: Forecasts | None) -> dict[str, Spec]:
@@ -47,42 +46,6 @@ def forecast_figures(found: Forecasts | None) -> dict[str, Spec]:
     if found.fits:
         out["forecast-learning"] = learning(found.fits)
     return out
-
-
-class Grid:
-    """Small charts in rows of at most three, each with its title; axes are numbered from 1."""
-
-    def __init__(self, titles: Sequence[str], *, tall: int = 250, gap: float = 0.075) -> None:
-        across = min(len(titles), ACROSS)
-        down = -(-len(titles) // across)
-        self.layout: Spec = {"height": 60 + tall * down, "annotations": [], "hovermode": "closest"}
-        self.layout["legend"] = {"y": 1.0 + 24.0 / (tall * down)}  # above the first row's titles
-        wide = (1.0 - gap * (across - 1)) / across
-        space = 70.0 / (60 + tall * down)
-        high = (1.0 - space * (down - 1)) / down
-        for place, title in enumerate(titles):
-            row, column = divmod(place, across)
-            x = [column * (wide + gap), column * (wide + gap) + wide]
-            top = 1.0 - row * (high + space)
-            name = _number(place)
-            self.layout[f"xaxis{name}"] = {"domain": x, "anchor": f"y{name}"}
-            self.layout[f"yaxis{name}"] = {"domain": [max(top - high, 0.0), top],
-                                           "anchor": f"x{name}"}  # fmt: skip
-            self.layout["annotations"].append(
-                {"text": title, "x": x[0], "y": top, "xref": "paper", "yref": "paper",
-                 "xanchor": "left", "yanchor": "bottom", "showarrow": False}
-            )  # fmt: skip
-
-    def axes(self, place: int, x: Spec, y: Spec) -> Spec:
-        """Set up the axes of a chart; returns what its traces need."""
-        name = _number(place)
-        self.layout[f"xaxis{name}"] |= x
-        self.layout[f"yaxis{name}"] |= y
-        return {"xaxis": f"x{name}", "yaxis": f"y{name}"}
-
-
-def _number(place: int) -> str:
-    return str(place + 1) if place else ""
 
 
 def _titles(heads: Mapping[str, Head]) -> list[str]:
@@ -195,7 +158,7 @@ def by_signal(heads: Mapping[str, Head]) -> Spec:
 def by_horizon(heads: Mapping[str, Head]) -> Spec:
     """Skill of every forecaster with its interval, a small chart a head."""
     most = max(len(head["forecasters"]) for head in heads.values())
-    grid, data = Grid(_titles(heads), tall=70 + 24 * most), []
+    grid, data = Grid(_titles(heads), tall=max(240, 70 + 24 * most)), []
     for place, head in enumerate(heads.values()):
         kind = head["kind"]
         title = f"{score_title(kind).split(',')[0].lower()} gained, {unit(kind)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from env_cases import NO_COSTS, config_of, split_of
 from truefill.config.evaluation import EvaluationConfig, ThresholdConfig
 from truefill.core.errors import ConfigError, DataError
 from truefill.data.split import SplitArrays
-from truefill.env.decoders import DECODERS, Wish
+from truefill.env.decoders import DECODERS, Decoder, Wish
 from truefill.env.setup import make_environment
 from truefill.evaluation import threshold
 from truefill.evaluation.backtest import backtest, replay_orders
@@ -26,7 +27,7 @@ from truefill.evaluation.threshold import (
     threshold_orders,
 )
 from truefill.features.contract import FeatureSpec
-from truefill.market.types import OrderKind, Orders
+from truefill.market.types import Array, OrderKind, Orders
 
 BARS = 160
 NAN = float("nan")
@@ -156,18 +157,17 @@ def test_sizes_follow_a_signal_in_its_own_unit() -> None:
     )
     params = {"enter": 0.5, "exit": 0.25, "scaled": True}
     rule = make_policy("threshold", params, given, "agent.rule").parameters
-    memory, found = rule.initial(1), []
+    memory, found, decide = rule.initial(1), [], jax.jit(UserPolicy.decide)
     for raw in (0.25, 0.5, 0.375, 0.125, -2.0, 0.0):
         values = np.zeros((spec.observation_size, 1), np.float32)
         values[given.rows("h1_signal")] = (raw - 0.25) / 0.5
-        action, memory = rule.decide(memory, jnp.asarray(values), None)
-        found.append(action[:, 0].tolist())
+        action, memory = decide(rule, memory, values, None)
+        found.append(np.asarray(action)[:, 0].tolist())
     assert found == [[x, x] for x in (0.0, 0.5, 0.375, 0.0, -1.0, 0.0)]
 
 
 # ---- toward: what every decoder makes of a wish
 
-LEGAL = [[True] * 9]
 DESIRED = {
     ("short_flat_long", ()): [-1.0, -1.0, 0.0, 1.0, 1.0],
     ("flat_long", ()): [0.0, 0.0, 0.0, 1.0, 1.0],
@@ -183,18 +183,27 @@ DESIRED = {
 }
 
 
+def played(decoder: Decoder, desired: list[list[float]]) -> tuple[Any, Any]:
+    """The action that comes nearest, and what it orders; compiled as one program."""
+
+    @jax.jit
+    def both(wanted: Array) -> tuple[Array, Orders]:
+        assert decoder.toward is not None
+        action = decoder.toward(Wish(wanted, None, None))
+        action = action if decoder.discrete else action.astype(jnp.float32)
+        return action, decoder.orders(action)
+
+    return jax.tree.map(np.asarray, both(np.asarray(desired)))  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("case", DESIRED, ids=str)
 def test_a_decoder_orders_what_comes_nearest(case: Any) -> None:
     kind, params = case
     entry = DECODERS.get(kind)
     decoder = entry.make(entry.params(**dict(params)))
     assert decoder.toward is not None
-    desired = jnp.asarray([[-1.0], [-0.3], [0.0], [0.3], [1.0]])
-    action = decoder.toward(Wish(desired, None, None))
-    if not decoder.discrete:
-        action = action.astype(jnp.float32)
-    orders = decoder.orders(action)
-    assert jnp.issubdtype(action.dtype, jnp.integer) == decoder.discrete
+    action, orders = played(decoder, [[-1.0], [-0.3], [0.0], [0.3], [1.0]])
+    assert np.issubdtype(action.dtype, np.integer) == decoder.discrete
     assert orders.value[:, 0].tolist() == pytest.approx(DESIRED[case])
 
 
@@ -203,16 +212,19 @@ def test_nine_actions_follow_the_side_of_the_position() -> None:
     decoder = entry.make(entry.params())
     assert decoder.toward is not None and decoder.needs_side
 
-    def actions(desired: list[float], side: list[float], reverse: bool | None = True) -> list[int]:
-        legal = jnp.full((len(side), 1, 9), reverse) if reverse is not None else None
-        wish = Wish(jnp.asarray(desired)[:, None], jnp.asarray(side)[:, None], legal)
-        return decoder.toward(wish)[:, 0].tolist()  # type: ignore[misc, no-any-return]
+    toward = jax.jit(decoder.toward)
 
-    assert actions([1.0, 0.5, 0.2, 1.0, 1.0], [0, 0, 0, 1, -1]) == [3, 2, 1, 0, 3]
-    assert actions([0.0, 0.0, 0.0], [0, 1, -1]) == [0, 7, 7]
-    assert actions([-1.0, -1.0, -1.0], [0, 1, -1]) == [0, 8, 0]
-    assert actions([-1.0], [1], reverse=False) == [7]
-    assert actions([-1.0], [1], reverse=None) == [8]
+    def actions(desired: list[float], side: list[float], reverse: bool | None = True) -> list[int]:
+        room = [0.0] * (5 - len(side))  # one shape, one program
+        legal = None if reverse is None else np.full((5, 1, 9), reverse)
+        wish = Wish(*(np.asarray([[x] for x in given + room]) for given in (desired, side)), legal)
+        return toward(wish)[: len(side), 0].tolist()  # type: ignore[no-any-return]
+
+    assert actions([1.0, 0.5, 0.2, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0, -1.0]) == [3, 2, 1, 0, 3]
+    assert actions([0.0, 0.0, 0.0], [0.0, 1.0, -1.0]) == [0, 7, 7]
+    assert actions([-1.0, -1.0, -1.0], [0.0, 1.0, -1.0]) == [0, 8, 0]
+    assert actions([-1.0], [1.0], reverse=False) == [7]
+    assert actions([-1.0], [1.0], reverse=None) == [8]
 
 
 @pytest.mark.parametrize(
@@ -233,9 +245,9 @@ def test_a_portfolio_takes_the_shares_that_are_wanted(
     entry = DECODERS.get("portfolio_weights")
     decoder = entry.make(entry.params(**{"weight_cap": 1.0, **params}))
     assert decoder.toward is not None and decoder.action_size is not None
-    action = decoder.toward(Wish(jnp.asarray([desired]), None, None)).astype(jnp.float32)
+    action, orders = played(decoder, [desired])
     assert action.shape == (1, decoder.action_size(3))
-    assert decoder.orders(action).value[0].tolist() == pytest.approx(weights, abs=1e-3)
+    assert orders.value[0].tolist() == pytest.approx(weights, abs=1e-3)
 
 
 def test_every_decoder_says_which_action_comes_nearest() -> None:
@@ -276,7 +288,7 @@ def test_what_cannot_be_played_is_refused() -> None:
 # ---- what signals net
 
 
-def test_what_signals_net_is_told_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_signals_net_is_told_of_each() -> None:
     keys = {**KEYS, "evaluation": {"min_closed_trades": 3}}
     config, split = config_of(keys), two_symbols()
     ahead = np.sign(np.roll(split.close, -1, axis=0) - split.close)
@@ -284,21 +296,32 @@ def test_what_signals_net_is_told_of_each(monkeypatch: pytest.MonkeyPatch) -> No
         "seer": ahead, "fool": -ahead, "none": np.zeros(ahead.shape),
         "silent": np.full(ahead.shape, NAN),
     }  # fmt: skip
-    found = net_of(signals, config, split, RULE)
+    pairs = (("seer", "fool"), ("none", "silent"))
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        found |= net_of({name: signals[name] for name in pair}, config, split, RULE)
     assert list(found) == list(signals) and set(found["seer"]) == set(FIGURES)
     net = {name: own["net_return"] for name, own in found.items()}
     assert net["seer"] > 0.2 > 0.0 > net["fool"] and net["none"] == net["silent"] == 0.0
     assert found["seer"]["closed_trades"] > 20 and found["seer"]["sharpe"] > 5.0
     assert found["none"]["sharpe"] == {"value": None, "reason": "zero variance"}
-    alone = replay_signals(signals, config, split, RULE)["fool"]
+    alone = replay_signals({"x": ahead, "fool": -ahead}, config, split, RULE)["fool"]
     returns = np.sort(alone.equity[1:] / alone.equity[:-1] - 1.0)
     tail = returns[: (len(returns) - 1) // 20 + 1]
     assert found["fool"]["cvar_95"] == pytest.approx(-tail.mean())
     assert found["fool"]["var_95"] == -tail[-1]
-    monkeypatch.setattr(threshold, "CELLS", 2 * split.close.size)
-    assert net_of(signals, config, split, RULE) == found
     with pytest.raises(DataError, match="seer is"):
         net_of({"seer": ahead[1:]}, config, split)
+
+
+@pytest.mark.slow
+def test_signals_are_replayed_in_portions_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, split = config_of(KEYS), two_symbols()
+    signals = {str(k): split.features[:, :, 0] * k for k in (0.7, 0.9, -1.0)}
+    whole = net_of(signals, config, split, RULE)
+    monkeypatch.setattr(threshold, "CELLS", 2 * split.close.size)
+    assert net_of(signals, config, split, RULE) == whole
+    assert len({str(own) for own in whole.values()}) == 3
 
 
 def test_costs_are_the_runs_own() -> None:

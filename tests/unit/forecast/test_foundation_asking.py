@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from truefill.core.errors import ConfigError, DataError, UsageError
 from truefill.forecast.baselines import FORECASTERS, Train
 from truefill.forecast.foundation import contaminated_rows
 from truefill.forecast.foundation.batches import LEAST, contexts, in_batches
+from truefill.forecast.foundation.bolt_model import folder_sha256
 from truefill.forecast.foundation.chronos_bolt import ChronosBolt, ChronosBoltParams
 from truefill.forecast.foundation.dependence import paths_of, random_walk_levels
 from truefill.forecast.foundation.paths import Asker
@@ -188,6 +190,20 @@ def test_too_few_closes_are_an_error_that_names_the_row() -> None:
     with pytest.raises(DataError, match="row 18 of X has as many bars before it, not 19"):
         bolt(train).predict([history(bars, np.array([18, 40]))])
     assert len(bolt(train).predict([history(bars, np.array([19, 40]))]).value) == 2
+
+
+def test_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+    one, two = (folder_sha256(str(tmp_path / name)) for name in ("one", "two"))
+    assert one == two and one is not None
+    (tmp_path / "two" / "readme.md").write_text("no part of it")
+    assert folder_sha256(str(tmp_path / "two")) == one
+    (tmp_path / "two" / "model.safetensors").write_bytes(b"other weights")
+    assert folder_sha256(str(tmp_path / "two")) != one
+    assert folder_sha256("someone/some-model") is None
 
 
 def test_a_label_of_highs_and_lows_is_refused() -> None:

@@ -243,9 +243,15 @@ def test_folds_tell_where_the_skill_was():
     assert told["1"]["low"] > 0.0 > told["3"]["low"]
     assert told["1"]["rows"] == 246
     assert told["2"] == {"rows": 3, "times": 3, "reason": "3 times are too few"}
-    mine = -((outcomes.value - value) ** 2)[folds == 4].mean()
-    theirs = max(-((outcomes.value - b.value) ** 2)[folds == 4].mean() for b in base.values())
-    assert told["4"]["difference"] == pytest.approx(mine - theirs)
+    rows = {n: -((outcomes.value - b.value) ** 2) for n, b in base.items()}
+    mine, best = -((outcomes.value - value) ** 2), set()
+    for fold in (1, 3, 4, 5):
+        theirs = {name: own[folds == fold].mean() for name, own in rows.items()}
+        assert told[str(fold)]["best"] == max(theirs, key=theirs.get)
+        gap = mine[folds == fold].mean() - max(theirs.values())
+        assert told[str(fold)]["difference"] == pytest.approx(gap)
+        best.add(told[str(fold)]["best"])
+    assert len(best) > 1  # every fold has a best baseline of its own
     with pytest.raises(DataError, match="one time lie in two folds"):
         twice = Outcomes(outcomes.value, outcomes.traded, np.arange(N) // 2, 1)
         score({"own": Forecast(value)}, base, twice, "real", config=FEW, folds=np.arange(N) % 2)

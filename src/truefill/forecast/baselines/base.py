@@ -109,11 +109,14 @@ def forecaster(
     targets: tuple[str, ...] = BOTH,
     extra: str | None = None,
     family: Literal["baseline", "zero_shot"] = "baseline",
+    origin: Callable[[Any], str | None] = lambda params: None,
 ) -> Callable[[Maker], Maker]:
     """Decorator: register a forecaster. ``targets``: the labels that it can be asked ("class",
     "real"); ``extra``: the extra it comes with; ``family``: "zero_shot" fits nothing here and is
-    no baseline of others (:mod:`truefill.forecast.foundation`)."""
-    return FORECASTERS.register(name, params, targets=targets, extra=extra, family=family)
+    no baseline of others (:mod:`truefill.forecast.foundation`); ``origin``: parameters -> hash of
+    the files that it is made of, beside them."""
+    facts = {"targets": targets, "extra": extra, "family": family, "origin": origin}
+    return FORECASTERS.register(name, params, **facts)
 
 
 def inputs_of(histories: Sequence[History]) -> Floats:

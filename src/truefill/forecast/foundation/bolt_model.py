@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from truefill.core.errors import UsageError
 from truefill.core.extras import need_extra
+from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.forecast.foundation.batches import Singles
 from truefill.forecast.labels.base import Floats
 
@@ -67,6 +68,15 @@ class BoltModel:
         if ended and self.device != "cpu":
             self.torch.cuda.empty_cache()
         return ended
+
+
+def folder_sha256(name: str) -> str | None:
+    """SHA-256 of the configuration and weights in a folder, by file name, for the key of what is
+    made with them; needs no extra. None of a name on the hub: its revision says which it is."""
+    if not Path(name).is_dir():
+        return None
+    files = sorted([*Path(name).glob("config.json"), *Path(name).glob("*.safetensors")])
+    return fingerprint({file.name: sha256_file(file) for file in files})
 
 
 def load_bolt(name: str, *, revision: str | None, device: str, where: str) -> BoltModel:

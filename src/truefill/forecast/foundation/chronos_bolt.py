@@ -20,7 +20,7 @@ from truefill.core.errors import ConfigError
 from truefill.core.registry import Params
 from truefill.forecast.baselines.base import Forecast, History, Train, forecaster
 from truefill.forecast.foundation.batches import LEAST, Singles, contexts, in_batches
-from truefill.forecast.foundation.bolt_model import BoltModel, load_bolt
+from truefill.forecast.foundation.bolt_model import BoltModel, folder_sha256, load_bolt
 from truefill.forecast.foundation.cutoff import refuse_overlap
 from truefill.forecast.foundation.dependence import paths_of, random_walk_levels
 from truefill.forecast.foundation.distribution import Levels, of_quantiles
@@ -138,7 +138,13 @@ class ChronosBolt:
         return out
 
 
-@forecaster("chronos_bolt", ChronosBoltParams, extra="foundation", family="zero_shot")
+@forecaster(
+    "chronos_bolt",
+    ChronosBoltParams,
+    extra="foundation",
+    family="zero_shot",
+    origin=lambda p: folder_sha256(p.model),
+)
 def chronos_bolt(p: ChronosBoltParams, train: Train) -> ChronosBolt:
     """Nothing is fitted but how far the label looks.
 
