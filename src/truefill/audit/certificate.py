@@ -28,6 +28,7 @@ NOT_SEEN = (
     "whether a column that the user gives was really known at its bar's close",
     "on what a file of seasonality multipliers was fitted",
     "what a calculator in a file of the user's own reads beside what it is given",
+    "what a pretrained forecaster was trained on: its cutoff is declared",
     "what people chose after having looked at the data",
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,7 @@ from truefill.pipeline.pool import Job, Pool
 STAGE = FOLDER = "forecast"
 PLAN = "forecast_plan"
 UNIT = "fit"
+DISTRIBUTIONS = {"boosting": ("lightgbm",), "foundation": ("chronos-forecasting", "torch")}
 SCORED_BY = ("market", "env", "evaluation")
 """Parts of the config that threshold strategies are traded by."""
 
@@ -130,7 +132,8 @@ class ForecastCourse:
         }
         if unit.member == BASELINES:
             kinds = {"kinds": kinds_of(config), "levels": levels_of(config)}
-            return out | kinds | {"boosting": config.boosting_baseline}
+            extra = "boosting" if config.boosting_baseline else None
+            return out | kinds | {"boosting": config.boosting_baseline, "made_by": made_by(extra)}
         member = member_of(config, unit.member)
         told = member.model_dump(mode="json", include={"network", "forecaster", "params"})
         if member.network is not None:
@@ -143,6 +146,7 @@ class ForecastCourse:
             entry = FORECASTERS.get(str(member.forecaster))
             params = FORECASTERS.parse(entry.name, member.params)
             told["origin"] = entry.facts["origin"](params)
+            told["made_by"] = made_by(entry.facts["extra"])
             told["plugins"] = sha256_of(FORECASTERS, entry.name)
         return out | {"member": told, "seed": unit.seed}
 
@@ -228,6 +232,11 @@ class ForecastCourse:
             seed=unit.seed,
         )
         return Job(name, message, heard, finished)
+
+
+def made_by(extra: str | None) -> dict[str, str]:
+    """Versions of what comes with an extra: they decide bits."""
+    return {name: version(name) for name in DISTRIBUTIONS.get(extra or "", ())}
 
 
 class _Teller:

@@ -15,10 +15,10 @@ from truefill.audit import chain as real
 from truefill.audit.case import Case
 from truefill.audit.chain import Chain
 from truefill.audit.checks import AUDITS
+from truefill.audit.checks.market import stage_of
 from truefill.audit.small_fit import small_fit, told
 from truefill.config.forecast import EarlyStoppingConfig, FitConfig, ForecastConfig, ScheduleConfig
 from truefill.config.schema import Config
-from truefill.env.setup import make_environment
 from truefill.features.build import BuiltDataset
 
 GROUP = ["forecasts"]
@@ -155,22 +155,20 @@ def test_without_forecasters_there_is_nothing_to_audit(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_agent_is_audited_on_the_forecasts_that_it_sees(tmp_path: Path) -> None:
     """Its observations and its training take forecasts; the honest ones pass."""
-    seen: set[tuple[str, ...]] = set()
+    asked: set[str] = set()
 
-    def environment(config: Config, split: Any, stage: Any) -> Any:
-        seen.add(split.feature_names)
-        return make_environment(config, split, stage)
-
-    def train(config: Config, built: BuiltDataset, chain: Chain, *rest: Any) -> Any:
-        seen.add(chain.seen(config, built, chain, "validation").feature_names)
-        return real.train(config, built, chain, *rest)
+    def seen(config: Config, built: BuiltDataset, chain: Chain, name: str) -> Any:
+        asked.add(name)
+        return real.seen(config, built, chain, name)
 
     env = {"action": {"kind": "short_flat_long"}, "episode_bars": 40}
     config = forecasting(env={**env, "features": ["h3_signal", "rsi"]})
-    case = Case(config, chain_of(environment=environment, train=train), tmp_path, quick=True)
-    for name in ("training/weights", "market/observations"):
-        assert AUDITS[name](case).result == "passed"
-    assert seen == {("h3_signal", "rsi")}
+    case = Case(config, chain_of(seen=seen), tmp_path, quick=True)
+    assert AUDITS["training/weights"](case).result == "passed"
+    assert asked == {"train", "validation"}
+    asked.clear()
+    assert AUDITS["market/observations"](case).result == "passed"
+    assert asked == {"train"} and stage_of(case).split.feature_names == ("h3_signal", "rsi")
 
 
 @pytest.mark.slow

@@ -118,17 +118,21 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 ALL = set(CODE)
 AFTER_TRAINING = {"select", "validate", "test", "verdict", "tune", "audit"}
+FORECASTING = {"forecast_plan", "fit", "forecast"}
 DECIDES = {
     "core/fingerprint.py": ALL,
     "config/schema.py": ALL,
     "data/read.py": ALL,
     "features/trend.py": {"dataset", "tune", "audit"},
     "market/rules.py": ALL - {"dataset"},
-    "env/rewards.py": ALL - {"dataset"},
-    "agents/ppo.py": ALL - {"dataset"},
+    "nn/layers.py": ALL - {"dataset"},
+    "env/rewards.py": ALL - {"dataset", "forecast_plan", "fit"},
+    "agents/ppo.py": ALL - {"dataset", *FORECASTING},
+    "forecast/protocol.py": {*FORECASTING, *AFTER_TRAINING},
+    "pipeline/forecast_work.py": {*FORECASTING, *AFTER_TRAINING},
     "pipeline/stages.py": ALL - {"dataset"},
     "pipeline/worker.py": ALL - {"dataset"},
-    "evaluation/metrics.py": AFTER_TRAINING,
+    "evaluation/metrics.py": {"forecast", *AFTER_TRAINING},
     "pipeline/assess.py": AFTER_TRAINING,
     "pipeline/ledger.py": AFTER_TRAINING,
     "pipeline/select.py": AFTER_TRAINING,
