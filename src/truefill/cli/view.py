@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LINES_PER_SEED = 5
 """Plain lines a seed's training prints at most."""
+LINES_OF_FORECASTS = 20
+"""And all fits of forecasters together."""
 
 
 E = TypeVar("E", contravariant=True)
@@ -88,7 +90,8 @@ class PlainView(Lines):
         share = event.done / event.total if event.total else 0.0
         if share < self._next.get(event.seed, 0.0):
             return
-        self._next[event.seed] = (int(share * LINES_PER_SEED) + 1) / LINES_PER_SEED
+        lines = LINES_OF_FORECASTS if event.stage == "forecast" else LINES_PER_SEED
+        self._next[event.seed] = (int(share * lines) + 1) / lines
         who = f"seed {event.seed}: " if event.seed is not None else ""
         self._line(f"{event.stage:<9}{who}{progress_text(event)}")
 

@@ -94,7 +94,7 @@ class EarlyStoppingConfig(Section):
     metric: str = Field(
         "loss",
         description="on the holdout: loss, any registered loss, or accuracy, f1, correlation "
-        "(docs/forecasting.md)",
+        "(docs/forecast-networks.md)",
     )
     mode: Literal["min", "max"] = Field("min", description="is less better, or more")
     patience_epochs: Count = Field(5, description="epochs without a better metric")

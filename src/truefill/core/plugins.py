@@ -22,7 +22,7 @@ from truefill.core.registry import PLUGGED, Entry, Registry
 
 PLUGIN = "truefill_plugin_"
 """How the modules begin as which users' files are run."""
-PAGES = "docs/add-a-calculator.md and docs/networks.md"
+PAGES = "docs/add-a-calculator.md, docs/networks.md and docs/forecast-networks.md"
 
 Found = tuple[Registry[Any], Entry[Any]]
 """An entry and where it is registered."""
@@ -210,9 +210,9 @@ def _run(path: Path, source: bytes, digest: str) -> tuple[Found, ...]:
     made = _new(before)
     if not made:
         raise ConfigError(
-            "the plug-in registers nothing: no calculator, no encoder, no policy",
+            "the plug-in registers nothing: no calculator, encoder, policy, network or forecaster",
             where=f"plugins: {path}",
-            do=f"decorate one with @calculator, @encoder or @policy; see {PAGES}",
+            do=f"decorate one with @calculator, @encoder, @policy or @network; see {PAGES}",
         )
     return made
 

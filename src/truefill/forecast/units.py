@@ -124,7 +124,7 @@ def parse_member(config: ForecastConfig, index: int) -> Params:
                 f"the loss of {member.name} is for {loss.target} targets, "
                 f"the label {config.label.label} is {asked}",
                 where=f"{where}.loss",
-                do="choose a loss for the label (docs/forecasting.md)",
+                do="choose a loss for the label (docs/forecast-skill.md)",
             )
         parsed: Any = NETWORKS.parse(member.network, member.params, where=where)
         return parsed

@@ -46,7 +46,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Forecasts:
-    """``splits``: skill by split and head (docs/forecasting.md); ``fits``: of all networks;
+    """``splits``: skill by split and head (docs/forecast-skill.md); ``fits``: of all networks;
     ``plan``: plan.json."""
 
     splits: Mapping[str, Mapping[str, Mapping[str, Any]]]

@@ -196,3 +196,16 @@ def test_the_small_fit_keeps_what_is_audited() -> None:
     kept = ("label", "features", "window_bars", "heads", "loss", "used")
     assert all(getattr(small, name) == getattr(config, name) for name in kept)
     assert told(config) == "fitted small: a; 1 epoch without a holdout, 2 of 5 folds, 1 of 2 seeds"
+
+
+def test_what_a_pretrained_model_saw_is_no_matter_of_the_small_dataset() -> None:
+    """Its rows lie at the beginning of the data, where such a model would be refused."""
+    chosen = {"model": "any", "training_cutoff": "2024-01-01"}
+    config = ForecastConfig.model_validate(
+        {
+            "label": {"horizons": [1]},
+            "members": [LOGISTIC, {"name": "bolt", "forecaster": "chronos_bolt", "params": chosen}],
+        }
+    )
+    logistic, bolt = small_fit(config).members
+    assert bolt.params == {**chosen, "overlap": "mark"} and logistic == config.members[0]

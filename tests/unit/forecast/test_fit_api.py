@@ -61,8 +61,8 @@ def test_what_is_asked_wrongly_is_refused_before_anything_is_fitted(config):
 
 @pytest.mark.slow
 def test_the_example_of_the_documentation(repository, monkeypatch):
-    """docs/forecasting.md, section Fitting, runs as it stands."""
-    page = (repository / "docs/forecasting.md").read_text()
+    """docs/forecast-networks.md, section Fitting, runs as it stands."""
+    page = (repository / "docs/forecast-networks.md").read_text()
     section = page[page.index("## Fitting") :]
     code = section[section.index("```python") + len("```python") : section.index("```\n\n")]
     monkeypatch.chdir(repository)

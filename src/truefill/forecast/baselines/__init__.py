@@ -1,4 +1,4 @@
-"""What every forecaster is compared with (docs/forecasting.md)."""
+"""What every forecaster is compared with (docs/forecast-skill.md)."""
 
 from truefill.forecast.baselines import boosting as boosting
 from truefill.forecast.baselines import linear as linear

@@ -1,4 +1,4 @@
-"""Fitting networks (docs/forecasting.md)."""
+"""Fitting networks (docs/forecast-networks.md)."""
 
 from truefill.forecast.fit.fit import batch_size as batch_size
 from truefill.forecast.fit.fit import fit_network as fit_network

@@ -141,7 +141,7 @@ def check(task: NetworkTask) -> LossKey:
         raise ConfigError(
             f"the loss is for {loss.target} targets, the label {task.labels[0].name} is {asked}",
             where="loss",
-            do="choose a loss for the label (docs/forecasting.md)",
+            do="choose a loss for the label (docs/forecast-skill.md)",
         )
     if task.classes and loss.outputs != task.classes:
         raise ConfigError(f"the loss is of {loss.outputs} classes, the label of {task.classes}")

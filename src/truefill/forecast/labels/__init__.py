@@ -1,4 +1,5 @@
-"""Labels: what a forecaster is asked (docs/forecasting.md). A new one is a file and a line here."""
+"""Labels: what a forecaster is asked (docs/forecast-skill.md). A new one is a file and a line
+here."""
 
 from truefill.forecast.labels import future_return as future_return
 from truefill.forecast.labels import smoothed as smoothed

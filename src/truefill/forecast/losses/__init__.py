@@ -1,4 +1,4 @@
-"""Losses of forecasters (docs/forecasting.md). A new one is a function and a frozen parameter
+"""Losses of forecasters (docs/forecast-skill.md). A new one is a function and a frozen parameter
 class."""
 
 from truefill.forecast.losses import classes as classes
