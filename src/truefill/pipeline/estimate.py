@@ -7,6 +7,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
+from truefill.config.forecast import ForecastConfig
 from truefill.config.schema import Config, NetworkConfig
 from truefill.data.resolve import resolve
 from truefill.data.splits import period_of
@@ -27,6 +28,10 @@ _STEPWISE = 2.0
 QUANTILE_S = 1.7e-8
 """A quantile's part of the loss, s a sample at 4 epochs."""
 COMPILE_S = 12.0
+FIT_ADDS_PER_S = 2.5e10
+"""Multiply-adds a second of one core that fits a forecaster; a step is 3 forward passes."""
+FIT_S, SCORE_S, OUTPUTS = 4.0, 30.0, 3
+"""A fit's start, the scoring of a horizon, and outputs of a head."""
 DATASET_S = 2.0
 CELLS_PER_S = 2.0e6
 BACKTEST_S = 15.0
@@ -65,7 +70,7 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
         DataError: such splits cannot be made of the bars.
     """
     config = resolve(config)
-    seeds = len(config.training.seeds)
+    seeds, asked = len(config.training.seeds), workers
     workers = workers or default_workers(seeds)
     workers = min(workers, seeds)
     rows = {name: split_rows(config, name) for name in ("train", "validation", "test")}
@@ -73,12 +78,13 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
     rate = samples_per_s(config)
     steps = 0 if config.agent.rule is not None else config.training.total_steps
     train_s = ceil(seeds / workers) * (steps / rate * 1.1 + COMPILE_S)
+    forecast_s = 0.0 if config.forecast is None else _forecast_s(config, rows["train"], asked)
     dataset_s = DATASET_S + total_rows * len(config.features) / CELLS_PER_S
     curves = seeds + 5 + len(config.evaluation.policies) + config.evaluation.random_draws
     backtest_rows = rows["validation"] + rows["test"]
     backtest_s = BACKTEST_S + backtest_rows * curves / BACKTEST_BARS_PER_S
     return Estimate(
-        time_s=dataset_s + train_s + backtest_s + REPORT_S,
+        time_s=dataset_s + forecast_s + train_s + backtest_s + REPORT_S,
         memory_bytes=_memory_bytes(config, total_rows, workers),
         disk_bytes=_disk_bytes(config, total_rows, backtest_rows),
         breakdown={
@@ -87,9 +93,45 @@ def estimate(config: Config, workers: int | None = None) -> Estimate:
             "train": f"{seeds} seeds x {steps:,} steps, {workers} at a time: {train_s:,.0f} s"
             if steps
             else f"{train_s:,.0f} s",
+            **({"forecast": f"{forecast_s:,.0f} s"} if forecast_s else {}),
             "others": f"dataset {dataset_s:.0f} s, backtests {backtest_s:.0f} s",
         },
     )
+
+
+def _forecast_s(config: Config, rows: int, asked: int | None) -> float:
+    """Fitting every unit, a core each, and scoring."""
+    from truefill.forecast.networks import NETWORKS
+    from truefill.forecast.networks.base import Inputs, multiply_adds
+    from truefill.forecast.units import BASELINES, member_of, units_of
+
+    forecast = config.forecast
+    assert forecast is not None
+    workers = asked or default_workers(len(units_of(forecast)))
+    features = len(forecast.features) or len(config.features)
+    seconds = 0.0
+    for unit in units_of(forecast):
+        if unit.member == BASELINES:
+            continue
+        member = member_of(forecast, unit.member)
+        if member.network is None:
+            continue
+        inputs = Inputs(forecast.window_bars, features, len(unit.heads), OUTPUTS)
+        adds = multiply_adds(member.network, NETWORKS.parse(member.network, member.params), inputs)
+        epochs = (member.fit or forecast.fit).epochs
+        seconds += 3 * adds * rows * _fitted_share(forecast, unit.fold) * epochs / FIT_ADDS_PER_S
+        seconds += FIT_S
+    return seconds / workers + SCORE_S * len(forecast.label.horizons)
+
+
+def _fitted_share(forecast: ForecastConfig, fold: int) -> float:
+    """Share of the train rows that a fold is fitted on, about."""
+    protocol = forecast.out_of_fold
+    if fold == 0 or protocol.kind == "k_fold":
+        return 1.0
+    if protocol.rolling:
+        return protocol.least_train
+    return protocol.least_train + (1 - protocol.least_train) * (fold - 1) / protocol.folds
 
 
 def samples_per_s(config: Config) -> float:

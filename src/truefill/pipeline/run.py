@@ -427,7 +427,8 @@ class _Course:
     def _pool_size(self) -> int:
         if self.device == "gpu":
             return 1
-        return self.workers or host.default_workers(len(self.config.training.seeds))
+        fits = 0 if self.forecasts is None else len(self.forecasts.units)
+        return self.workers or host.default_workers(max(len(self.config.training.seeds), fits))
 
     def _preflight(self) -> None:
         if self.skip_checks:

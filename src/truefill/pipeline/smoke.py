@@ -16,6 +16,8 @@ from truefill.data.splits import period_of
 
 UPDATES = 2
 SEEDS = 2
+FOLDS, DRAWS = 2, 200
+"""Of forecasters."""
 SHARES = (0.7, 0.85)
 """Where validation and test begin inside the train period."""
 FOLD_SHARE = 0.6
@@ -63,10 +65,24 @@ def smoke_config(config: Config) -> Config:
         checkpoint_every_steps=rollout,
         eval_episodes=min(2, config.training.eval_episodes),
     )
+    if tree["forecast"] is not None:
+        tree["forecast"] = _short_forecasts(tree["forecast"])
     tree["evaluation"].update(random_draws=20, bootstrap_draws=200, min_positive_seeds=1)
     off = [name for name in tree["gates"] if name != "min_rows"]
     tree["gates"] = {**dict.fromkeys(off), "min_rows": {name: 1 for name in names}}
     return parse_config(tree, where="--smoke")
+
+
+def _short_forecasts(forecast: dict[str, Any]) -> dict[str, Any]:
+    """One epoch, two folds at most, one seed, few draws."""
+    for fit in (forecast["fit"], *(member["fit"] for member in forecast["members"])):
+        if fit is not None:
+            fit["epochs"] = 1
+    folds = min(FOLDS, forecast["out_of_fold"]["folds"])
+    protocol = {**forecast["out_of_fold"], "folds": folds}
+    skill = {**forecast["skill"], "draws": DRAWS}
+    seeds = forecast["seeds"][:1]
+    return {**forecast, "out_of_fold": protocol, "skill": skill, "seeds": seeds}
 
 
 def _cuts(config: Config, train: SplitPeriod) -> list[datetime]:
