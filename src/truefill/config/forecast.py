@@ -16,7 +16,7 @@ class LabelConfig(Section):
     params: dict[str, Any] = Field(default_factory=dict, description="the label's parameters")
     horizons: tuple[Count, ...] = Field(
         (),
-        description="bars ahead, one head of the forecaster each; empty: the one of the parameters",
+        description="bars ahead, one head of the forecaster each; `forecast` needs them",
     )
 
     @model_validator(mode="after")
@@ -172,6 +172,12 @@ class ProtocolConfig(Section):
     embargo_bars: Annotated[int, Field(ge=0)] = Field(
         0, description="k_fold: bars behind each block that train nothing"
     )
+
+    @model_validator(mode="after")
+    def _two_blocks(self) -> Self:
+        if self.kind == "k_fold" and self.folds < 2:
+            raise ValueError("k_fold needs at least 2 folds")
+        return self
 
 
 class ForecastEnsembleConfig(Section):

@@ -68,7 +68,10 @@ def resolve(config: Config) -> Config:
 def label_horizon_bars(config: Config) -> int:
     """Bars that the labels of ``config`` look ahead, at most. Agents learn from rewards inside
     their split: without forecasters there are no labels, 0."""
-    return 0 if config.forecast is None else max(config.forecast.label.horizons)
+    if config.forecast is None:
+        return 0
+    label = config.forecast.label
+    return max(label.horizons) + (label.params.get("entry") == "next_open")
 
 
 def purge_bars(config: Config) -> int:

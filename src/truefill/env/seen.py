@@ -6,7 +6,6 @@ first forecast are left out; where a symbol alone has none, nothing may be trade
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,12 +22,10 @@ from truefill.core.fingerprint import fingerprint
 from truefill.data.dataset import load_lineage
 from truefill.data.split import SplitArrays
 from truefill.features.contract import FeatureSpec
-from truefill.forecast.units import columns_of
+from truefill.forecast.units import columns_of, has_further_facts
 
 CONTRACT = "forecast/contract.json"
 """What the forecasts of a run are made by."""
-FACT = re.compile(r"h\d+_")
-"""How columns of forecasts begin."""
 KEYS = ("timestamp", "symbol", "as_of", "fold")
 
 
@@ -192,7 +189,9 @@ def seen_specs(config: Config, specs: Sequence[FeatureSpec]) -> tuple[FeatureSpe
     if config.forecast is not None:
         window = config.forecast.window_bars
         known |= {name: column_spec(name, window) for name in columns_of(config.forecast)}
-        if any(member.forecaster is not None for member in config.forecast.members):
-            known |= {n: column_spec(n, window) for n in config.env.features if FACT.match(n)}
+        if has_further_facts(config.forecast):
+            heads = tuple(f"h{horizon}_" for horizon in config.forecast.label.horizons)
+            told = [name for name in config.env.features if name.startswith(heads)]
+            known |= {name: column_spec(name, window) for name in told}
     names = config.env.features or tuple(known)
     return tuple(known[list(known)[_index(known, name)]] for name in names)

@@ -71,7 +71,7 @@ class Bench:
         material = self.material(split)
         if split == "train":
             return material.asked(fold.asked)
-        return material.histories
+        return material.asked([own.rows for own in material.histories])
 
     @cached_property
     def reach_bars(self) -> int:

@@ -35,6 +35,11 @@ from truefill.forecast.skill import BASE, Measure, Skill, score_intervals, stand
 SCORE, LOG_LOSS = "score", "log likelihood"
 
 
+def traded_label(horizon: int) -> FittedLabel:
+    """The return that can be traded: from the next open to the one ``horizon`` bars later."""
+    return FittedLabel("future_return", FutureReturnParams(horizon=horizon, entry="next_open"))
+
+
 @dataclass(frozen=True)
 class Outcomes:
     """What came of the rows of histories, f64[n] or i64[n], history after history. ``value``: the
@@ -50,7 +55,7 @@ class Outcomes:
     def of(label: FittedLabel, histories: Sequence[History]) -> Outcomes:
         """The outcomes of all rows."""
         horizon = label.horizon
-        ahead = FittedLabel("future_return", FutureReturnParams(horizon=horizon, entry="next_open"))
+        ahead = traded_label(horizon)
 
         def all_rows(asked: FittedLabel) -> Floats:
             found = [asked.of(own.symbol, own.bars).value[own.rows] for own in histories]

@@ -13,7 +13,7 @@ from truefill.data.split import SplitArrays
 from truefill.forecast.baselines.base import Forecast, History
 from truefill.forecast.bench import Bench
 from truefill.forecast.columns import from_columns, to_columns
-from truefill.forecast.compare import Outcomes
+from truefill.forecast.compare import Outcomes, traded_label
 from truefill.forecast.ensemble import Answers, mean_of
 from truefill.forecast.labels.base import Floats, Ints
 from truefill.forecast.material import closes_s
@@ -89,6 +89,8 @@ class Gathered:
         starts, ends = [], []
         for rows, histories in self.asked:
             label = self.bench.labels(rows)[head]
+            if kind == "position":  # held to the return that can be traded, which ends later
+                label = traded_label(label.horizon)
             for own in histories:
                 found, stamps = label.of(own.symbol, own.bars), own.bars.timestamps_s
                 reach = stamps[np.maximum(own.rows - (reach_bars - 1), 0)]

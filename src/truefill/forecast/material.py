@@ -35,7 +35,9 @@ class Material:
         """Of a split, with these features (none: all), for windows of ``window`` bars.
 
         Raises:
-            ConfigError: no such feature. DataError: no bar of a symbol has a full window.
+            ConfigError: no such feature.
+            DataError: ``too_few_rows``: no row has a full window, or in train none of a symbol (in
+                later splits such a symbol has no forecast).
         """
         names = list(features) or list(split.feature_names)
         for name in names:
@@ -49,7 +51,7 @@ class Material:
         histories, positions, usable = [], [], []
         for s, symbol in enumerate(split.symbols):
             at, bars = bars_of(split, symbol)
-            if len(at) < window:
+            if len(at) < window and split.name == "train":
                 raise DataError(
                     "too_few_rows",
                     f"{symbol} has {len(at):,} bars in {split.name}, a window has {window}",
@@ -60,6 +62,13 @@ class Material:
             histories.append(History(symbol, bars, own, np.arange(window - 1, len(at))))
             positions.append(at)
             usable.append(~split.no_trade[at, s])
+        if not sum(len(own.rows) for own in histories):
+            raise DataError(
+                "too_few_rows",
+                f"no symbol has the {window} bars of a window in {split.name}",
+                where="forecast.window_bars",
+                do=f"shorten the window, or widen data.splits.{split.name}",
+            )
         return Material(
             split.name, tuple(histories), tuple(positions), tuple(usable), split.interval_s
         )

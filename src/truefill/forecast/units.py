@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import truefill.forecast.foundation  # noqa: F401 - registers its forecasters
 from truefill.config.forecast import ForecastConfig, LossConfig, MemberConfig
 from truefill.core.errors import ConfigError
+from truefill.core.plugins import sha256_of
 from truefill.core.registry import Params
 from truefill.forecast.baselines.base import FORECASTERS
 from truefill.forecast.columns import names
@@ -118,7 +120,8 @@ def parse_member(config: ForecastConfig, index: int) -> Params:
     label = LABELS.get(config.label.label, where="forecast.label.label")
     asked = "class" if label.facts["classes"] else "real"
     if member.network is not None:
-        loss = build_loss(loss_of(config, member))
+        own = "forecast.loss" if member.loss is None else f"{where}.loss"
+        loss = build_loss(loss_of(config, member), where=own)
         if loss.target != asked:
             raise ConfigError(
                 f"the loss of {member.name} is for {loss.target} targets, "
@@ -162,3 +165,17 @@ def columns_of(config: ForecastConfig) -> tuple[str, ...]:
     networks may add further facts)."""
     kind = kind_of(config, member_of(config, config.used[0]))
     return names(config.label.horizons, kind, levels_of(config))
+
+
+def has_further_facts(config: ForecastConfig) -> bool:
+    """May the ensemble tell more than :func:`columns_of`? Only what all its members tell."""
+    members = [member_of(config, name) for name in config.used]
+    return all(
+        member.forecaster is not None and tells_more(member.forecaster) for member in members
+    )
+
+
+def tells_more(forecaster: str) -> bool:
+    """Is it one that gives a distribution, or one of the user's own?"""
+    entry = FORECASTERS.get(forecaster)
+    return entry.facts["family"] == "zero_shot" or bool(sha256_of(FORECASTERS, forecaster))

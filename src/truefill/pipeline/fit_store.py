@@ -47,15 +47,21 @@ class FitStore:
             write_bytes(folder / name, (kept / name).read_bytes())
         return list(files)
 
-    def keep(self, key: str, folder: Path, names: Sequence[str]) -> None:
-        """Keep the files ``names`` of ``folder`` under a key."""
+    def keep(self, key: str, folder: Path, names: Sequence[str], *, fresh: bool = False) -> None:
+        """Keep the files ``names`` of ``folder`` under a key; ``fresh``: instead of those kept."""
         kept = self.folder / key
-        if (kept / INDEX).is_file():
+        if (kept / INDEX).is_file() and not fresh:
             return
         partial = self.folder / f".{key}-{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
         for name in names:
             write_bytes(partial / name, (folder / name).read_bytes())
         write_json(partial / INDEX, {name: sha256_file(partial / name) for name in names})
-        shutil.rmtree(kept, ignore_errors=True)
-        partial.rename(kept)
+        if fresh:
+            shutil.rmtree(kept, ignore_errors=True)
+        try:
+            partial.rename(kept)
+        except OSError:  # another run has kept the same fit meanwhile
+            shutil.rmtree(partial, ignore_errors=True)
+            if not (kept / INDEX).is_file():
+                raise

@@ -18,6 +18,7 @@ from truefill.config.schema import Config
 from truefill.core.files import read_json
 from truefill.core.plugins import sha256_of
 from truefill.forecast.baselines.base import FORECASTERS
+from truefill.forecast.labels import LABELS
 from truefill.forecast.losses import LOSSES
 from truefill.forecast.networks import NETWORKS
 from truefill.forecast.protocol import WHOLE
@@ -76,6 +77,8 @@ class ForecastCourse:
     def __init__(self, course: Host, config: ForecastConfig, *, fresh: bool = False) -> None:
         self.course, self.config, self.fresh = course, config, fresh
         self.store = FitStore(course.folder.parent)
+        self._state: dict[str, str] = {}
+        self._known: dict[tuple[str, str], Any] = {}
         self.units = {self.name(unit): unit for unit in units_of(config)}
 
     def name(self, unit: Unit) -> str:
@@ -87,7 +90,20 @@ class ForecastCourse:
         return name in (STAGE, PLAN) or name.startswith(f"{UNIT}/")
 
     def key(self, name: str) -> str:
-        """The key of a manifest stage: the plan, a unit, or the whole."""
+        """The key of a manifest stage: the plan, a unit, or the whole; computed once for each state
+        of the manifest."""
+        return self._once("key", name, lambda: self._compute(name))
+
+    def _once(self, what: str, name: str, compute: Callable[[], Any]) -> Any:
+        """``compute()``, or what it gave while the manifest was as it is now."""
+        booked = {n: entry["key"] for n, entry in self.course.manifest.stages.items()}
+        if booked != self._state:
+            self._state, self._known = booked, {}
+        if (what, name) not in self._known:
+            self._known[what, name] = compute()
+        return self._known[what, name]
+
+    def _compute(self, name: str) -> str:
         course = self.course
         if name == PLAN:
             asked = ("label", "features", "window_bars", "out_of_fold")
@@ -98,6 +114,7 @@ class ForecastCourse:
                     "dataset": course.manifest.outputs(course.dataset),
                     "forecast": {part: tree[part] for part in asked},
                     "units": list(self.units),
+                    "plugins": sha256_of(LABELS, self.config.label.label),
                 },
             )
         if name == STAGE:
@@ -129,6 +146,7 @@ class ForecastCourse:
             "window_bars": config.window_bars,
             "fold": next(fold for fold in plan["folds"] if fold["fold"] == unit.fold),
             "protocol": None if unit.fold == WHOLE else plan["protocol"] | plan["reach"],
+            "plugins": sha256_of(LABELS, config.label.label),
         }
         if unit.member == BASELINES:
             kinds = {"kinds": kinds_of(config), "levels": levels_of(config)}
@@ -140,7 +158,8 @@ class ForecastCourse:
             loss, fit = loss_of(config, member), member.fit or config.fit
             told |= {"loss": loss.model_dump(mode="json"), "fit": fit.model_dump(mode="json")}
             told["plugins"] = sha256_of(NETWORKS, member.network)
-            for name in (loss.loss, *(term.loss for term in loss.sum)):
+            metric = "" if fit.early_stopping is None else fit.early_stopping.metric
+            for name in (loss.loss, *(term.loss for term in loss.sum), metric):
                 told["plugins"] |= sha256_of(LOSSES, name) if name else {}
         else:
             entry = FORECASTERS.get(str(member.forecaster))
@@ -152,6 +171,9 @@ class ForecastCourse:
 
     def current(self, name: str) -> bool:
         """Is a manifest stage done under the key it would have now?"""
+        return bool(self._once("current", name, lambda: self._is_current(name)))
+
+    def _is_current(self, name: str) -> bool:
         manifest = self.course.manifest
         before = {PLAN: [self.course.dataset], STAGE: list(self.units)}.get(name, [PLAN])
         entry = manifest.stages.get(name)
@@ -196,7 +218,16 @@ class ForecastCourse:
     def _keep(self, name: str, key: str, files: list[str]) -> None:
         at = f"{FOLDER}/{self.units[name].path(self.config.label.horizons)}"
         names = [file.removeprefix(f"{at}/") for file in files]
-        self.store.keep(key, self.course.folder / at, names)
+        self.store.keep(key, self.course.folder / at, names, fresh=self.fresh)
+
+    def verify(self) -> None:
+        """Refuse a unit whose files are not what they were.
+
+        Raises:
+            ArtifactError: naming the file.
+        """
+        for name in self.units:
+            self.course.manifest.verify(name)
 
     def _work(self, unit: Unit) -> tuple[int, int]:
         """Train rows of a unit, and passes over them."""

@@ -3,10 +3,10 @@ test once it is open. The files of the run folder are written here."""
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import polars as pl
 from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.data.dataset import load_lineage, load_split
+from truefill.data.resolve import label_horizon_bars
 from truefill.data.split import SplitArrays
 from truefill.env.seen import CONTRACT, KEYS
 from truefill.evaluation.threshold import net_of
@@ -91,7 +92,7 @@ def plan(work: Work) -> list[str]:
         "folds": [fold.to_dict() for fold in bench.folds],
         "units": [unit.path(bench.horizons) for unit in units_of(config)],
         "sha256": {name: bench.material(name).sha256 for name in ("train", "validation")},
-        "reach": {"label_bars": max(bench.horizons), "window_bars": config.window_bars},
+        "reach": {"label_bars": label_horizon_bars(work.config), "window_bars": config.window_bars},
     }
     write_json(work.folder / PLAN, content)
     return [PLAN]
@@ -107,7 +108,7 @@ def fit(work: Work, member: str, heads: list[int], fold: int, seed: int) -> list
     made = forecast_unit(bench, unit, split, folder, lambda e, _, m: work.progress(e, m))
     write_parquet(folder / FORECAST, made.table)
     write_json(folder / FACTS, made.facts)
-    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     names = [*made.files, FORECAST, FACTS]
     return [f"{FOLDER}/{unit.path(bench.horizons)}/{name}" for name in names]
 
@@ -153,10 +154,9 @@ def combine(work: Work) -> list[str]:
 
 
 def forecast_test(work: Work, split: SplitArrays) -> list[str]:
-    """forecast/test.parquet and its skill: by what was fitted on train, once test is open. Every
-    unit must first reproduce its forecasts of validation, bit for bit."""
+    """forecast/test.parquet and its skill: by what was fitted on train, once test is open."""
     bench = bench_of(work, split)
-    gathered = gather(bench, "test", lambda unit: _asked_again(bench, work.folder, unit))
+    gathered = gather(bench, "test", cache(lambda unit: _asked(bench, work.folder, unit, "test")))
     kept = read_json(work.folder / ENSEMBLES)
     fitted = {
         head: FittedEnsemble.from_dict(kept[f"h{horizon}"])
@@ -171,16 +171,26 @@ def forecast_test(work: Work, split: SplitArrays) -> list[str]:
     return [*told.files, TEST_SKILL]
 
 
-def _asked_again(bench: Bench, folder: Path, unit: Unit) -> pl.DataFrame:
-    """A unit's forecasts of test, after it has said again what it said of validation."""
-    where = unit.path(bench.horizons)
+def require_reproduced(work: Work) -> None:
+    """Refuse to open test with units that do not say again, bit for bit, what they said of
+    validation.
+
+    Raises:
+        ArtifactError: which one does not.
+    """
+    bench = bench_of(work)
+    for unit in units_of(bench.config):
+        if unit.fold == WHOLE:
+            kept = stored(bench, work.folder)(unit)
+            again = _asked(bench, work.folder, unit, "validation")
+            require_same_table(kept, again, unit.path(bench.horizons))
+
+
+def _asked(bench: Bench, folder: Path, unit: Unit, split: str) -> pl.DataFrame:
+    """A stored unit's forecasts of a later split."""
     if unit.member == BASELINES:
-        again = baseline_table(bench, unit, "validation")
-        found = baseline_table(bench, unit, "test")
-    else:
-        again, found = (_by_member(bench, folder, unit, name) for name in ("validation", "test"))
-    require_same_table(stored(bench, folder)(unit), again, where)
-    return found
+        return baseline_table(bench, unit, split)
+    return _by_member(bench, folder, unit, split)
 
 
 def _by_member(bench: Bench, folder: Path, unit: Unit, split: str) -> pl.DataFrame:
@@ -279,19 +289,21 @@ def _trade(
 ) -> None:
     """What a threshold strategy on each forecast nets after costs, through the one market."""
     head, kind = of
+    seen = work.seen(split)  # from the first forecast on, like the agent
     everyone = {**{("baselines", n): f for n, f in baselines.items()},
                 **{("forecasters", n): f for n, f in forecasts.items()}}  # fmt: skip
     column = f"h{gathered.bench.horizons[head]}_signal"
     signals = {
-        f"{part}/{name}": gathered.grid(split, gathered.table(head, f, kind)[column])
+        f"{part}/{name}": gathered.grid(seen, gathered.table(head, f, kind)[column])
         for (part, name), f in everyone.items()
     }
-    nets = net_of(signals, work.config, split)
+    nets = net_of(signals, work.config, seen)
     looks = []
     for part, name in everyone:
         net = nets[f"{part}/{name}"]
         found[part][name]["strategy"] = net
-        if part == "forecasters":
+        booked = name == ENSEMBLE and head == 0  # as forecast_only, beside the agent
+        if part == "forecasters" and not booked:
             looks.append(_look(work, f"{column} {kind} {name}", net, split))
     lineage = load_lineage(work.dataset)
     known = {**lineage["split_sha256"], "test": lineage["test_sha256"]}
@@ -299,12 +311,13 @@ def _trade(
 
 
 def _look(work: Work, name: str, net: Mapping[str, Any], split: SplitArrays) -> Look:
-    """What the ledger keeps of a forecaster's own strategy: somebody may choose by it."""
-    sharpe, net_return = net["sharpe"], net["net_return"]
+    """What the ledger keeps of a forecaster's own strategy: somebody may choose by it. It counts as
+    a look; its Sharpe ratio is not among those of the trials that the verdict's agent came from."""
+    net_return = net["net_return"]
     return Look(
         policy=fingerprint({"forecaster": name, "key": work.key}),
         seed=OWN_SEED,
-        sharpe=sharpe / math.sqrt(split.periods_per_year) if isinstance(sharpe, float) else None,
+        sharpe=None,
         net_return=net_return if isinstance(net_return, float) else None,
     )
 
@@ -316,7 +329,7 @@ def _mark(entry: dict[str, Any], name: str, gathered: Gathered) -> None:
     if seen:
         rows = ", ".join(f"{member}: {gathered.contaminated[member]:,} rows" for member in seen)
         entry["contaminated"] = f"lies before the model's training cutoff ({rows})"
-        entry["declared"] = False
+        entry["declared"] = entry["skill"]["declared"] = False
 
 
 def _contract(work: Work, bench: Bench, columns: list[str]) -> dict[str, Any]:
@@ -333,6 +346,8 @@ def _contract(work: Work, bench: Bench, columns: list[str]) -> dict[str, Any]:
         "causal": bench.causal,
         "window_bars": bench.config.window_bars,
         "ensemble": bench.config.ensemble.rule,
+        "ensemble_sha256": sha256_file(work.folder / ENSEMBLES),
+        "protocol": bench.config.out_of_fold.model_dump(mode="json"),
         "units": hashes,
         "dataset_contract_sha256": load_lineage(work.dataset)["contract_sha256"],
     }

@@ -205,6 +205,10 @@ def _dataset(config: Config) -> Iterator[Check]:
     yield Check("dead features", True, f"none of {len(config.features)} is constant or a copy")
     for name in SPLITS:
         yield _rows(config, built, name)
+    if config.forecast is not None:
+        from truefill.pipeline.forecast_check import plan_check
+
+        yield _attempt("forecast folds", partial(plan_check, config, built))
     yield _symbols(config, built.lineage["symbols"])
     yield from _joined(built.lineage["joined"])
     yield from _starts_from(config, built)

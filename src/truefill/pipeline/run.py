@@ -345,6 +345,8 @@ class _Course:
 
     def _test(self, pool: Pool) -> bool:
         self._need("test", "dataset", *self._forecast, *self._seed_stages(), "select", "validate")
+        if self.forecasts is not None:
+            self.forecasts.verify()
         gates = read_json(self.folder / "backtest/validation/gates.json")
         if not all(gate["passed"] for gate in gates):
             self._drop("test")
@@ -365,6 +367,8 @@ class _Course:
     def _verdict(self, pool: Pool) -> bool:
         self._need("verdict", *self._before_verdict())
         tested = "test" in self.manifest.stages
+        if not tested:
+            self._drop("test")  # what a killed stage left, which nobody verifies
         self.simple(pool, "verdict", lambda result: result["files"], tested=tested)
         return True
 

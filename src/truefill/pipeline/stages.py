@@ -254,6 +254,7 @@ def test(work: Work) -> dict[str, Any]:
     """backtest/test: count the opening, read the test rows, assess the same policies on them."""
     policies, lineage = _policies(work), work.lineage
     rows = _test_rows(work, lineage)
+    _require_reproduced(work)
     opening = work.ledger.open_test(rows, work.run, policies.judged.sha256)
     whole = open_test(work.dataset, opening.permit)
     forecasts = _forecast_test(work, whole)
@@ -270,6 +271,14 @@ def test(work: Work) -> dict[str, Any]:
         },
     )
     return {"files": [*(f"backtest/test/{name}" for name in (*FILES, "looks.json")), *forecasts]}
+
+
+def _require_reproduced(work: Work) -> None:
+    """Forecasters that do not say again what they said end here, before test is opened."""
+    if work.config.forecast is not None:
+        from truefill.pipeline.forecast_work import require_reproduced
+
+        require_reproduced(work)
 
 
 def _forecast_test(work: Work, split: SplitArrays) -> list[str]:

@@ -59,7 +59,7 @@ def fit_network(
         ArtifactError: the checkpoint is of another fit.
     """
     prepared = Prepared.of(task, histories)
-    _check_fit(task.fit, prepared.key)
+    check_fit(task.fit, prepared.key)
     batch = batch_size(task.fit, len(prepared.chosen.fitted), custom=prepared.key.custom)
     fitting = _Fitting(prepared, seed, checkpoint, checkpoint_every, progress)
     state, notes = fitting.begin(batch), list[str]()
@@ -197,7 +197,7 @@ def steps_of(rows: int, batch: int, custom: bool) -> int:
     return rows // batch if custom else -(-rows // batch)
 
 
-def _check_fit(fit: FitConfig, key: LossKey) -> None:
+def check_fit(fit: FitConfig, key: LossKey) -> None:
     """Refuse what this fit or this machine cannot do."""
     if fit.mixed_precision and jax.default_backend() == "cpu":
         raise ConfigError(

@@ -68,7 +68,7 @@ class Loss:
         return sum(parts[1:], start=parts[0])
 
 
-def build_loss(config: LossConfig, facts: TargetFacts | None = None) -> Loss:
+def build_loss(config: LossConfig, facts: TargetFacts | None = None, *, where: str = "") -> Loss:
     """The loss of a config. Weights of a sum are divided by their sum.
 
     Raises:
@@ -79,13 +79,18 @@ def build_loss(config: LossConfig, facts: TargetFacts | None = None) -> Loss:
         if config.preset not in PRESETS:
             raise ConfigError(
                 f"no preset of losses is called {config.preset!r}",
+                where=where,
                 do=did_you_mean(config.preset, PRESETS),
             )
-        return build_loss(PRESETS[config.preset], facts)
+        return build_loss(PRESETS[config.preset], facts, where=where)
     given = config.sum or (LossTerm(loss=config.loss or "", params=config.params),)
     total = sum(term.weight for term in given)
     terms = tuple(
-        (term.weight / total, LOSSES.get(term.loss), LOSSES.parse(term.loss, term.params))
+        (
+            term.weight / total,
+            LOSSES.get(term.loss, where=where),
+            LOSSES.parse(term.loss, term.params, where=where),
+        )
         for term in given
     )
     shapes = {(entry.facts["target"], entry.facts["outputs"](p)) for _, entry, p in terms}
