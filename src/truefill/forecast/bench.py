@@ -9,7 +9,7 @@ from typing import Any
 
 from truefill.config.forecast import ForecastConfig
 from truefill.data.split import SplitArrays
-from truefill.forecast.baselines.base import History
+from truefill.forecast.baselines.base import FORECASTERS, History
 from truefill.forecast.labels.base import FittedLabel
 from truefill.forecast.material import Material
 from truefill.forecast.protocol import FoldRows, Question, plan_rows, require_unseen
@@ -75,9 +75,12 @@ class Bench:
 
     @cached_property
     def reach_bars(self) -> int:
-        """Bars that a row looks back: its window, and the longest feature of its oldest bar."""
+        """Bars that a row looks back: its window and the longest feature of its oldest bar, or what
+        a member that is no network looks at."""
         names = self.config.features or tuple(self.lookback_bars)
-        return self.config.window_bars + max(self.lookback_bars[name] for name in names) - 1
+        window = self.config.window_bars + max(self.lookback_bars[name] for name in names) - 1
+        others = [m for m in self.config.members if m.forecaster and m.name in self.config.used]
+        return max(window, *(reach_of(str(m.forecaster), m.params) for m in others), 1)
 
     @property
     def causal(self) -> bool:
@@ -92,3 +95,9 @@ class Bench:
 def lookbacks(lineage: Mapping[str, Any]) -> dict[str, int]:
     """By feature of a dataset, the bars that a value depends on."""
     return {spec["name"]: int(spec["lookback_bars"]) for spec in lineage["features"]}
+
+
+def reach_of(forecaster: str, params: Mapping[str, Any]) -> int:
+    """Bars that a forecaster's fitted rows look back."""
+    parsed = FORECASTERS.parse(forecaster, params)
+    return int(FORECASTERS.get(forecaster).facts["reach_bars"](parsed))

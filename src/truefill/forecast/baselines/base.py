@@ -110,12 +110,15 @@ def forecaster(
     extra: str | None = None,
     family: Literal["baseline", "zero_shot"] = "baseline",
     origin: Callable[[Any], str | None] = lambda params: None,
+    reach_bars: Callable[[Any], int] = lambda params: 1,
 ) -> Callable[[Maker], Maker]:
     """Decorator: register a forecaster. ``targets``: the labels that it can be asked ("class",
     "real"); ``extra``: the extra it comes with; ``family``: "zero_shot" fits nothing here and is
     no baseline of others (:mod:`truefill.forecast.foundation`); ``origin``: parameters -> hash of
-    the files that it is made of, beside them."""
-    facts = {"targets": targets, "extra": extra, "family": family, "origin": origin}
+    the files that it is made of, beside them; ``reach_bars``: parameters -> bars that a fitted row
+    looks back, its own included, besides its features."""
+    facts = {"targets": targets, "extra": extra, "family": family, "origin": origin,
+             "reach_bars": reach_bars}  # fmt: skip
     return FORECASTERS.register(name, params, **facts)
 
 

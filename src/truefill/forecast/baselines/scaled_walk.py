@@ -43,7 +43,12 @@ class ScaledWalk:
         return self.model.predict(_said(self.label, self.windows, self.usual, histories))
 
 
-@forecaster("scaled_walk", ScaledWalkParams, targets=("class",))
+@forecaster(
+    "scaled_walk",
+    ScaledWalkParams,
+    targets=("class",),
+    reach_bars=lambda p: max(p.windows) + 1,
+)
 def scaled_walk(p: ScaledWalkParams, train: Train) -> ScaledWalk:
     usual = {own.symbol: float(train.walk(own.symbol).sigma) for own in train.histories}
     said = _said(train.label, p.windows, usual, train.histories)

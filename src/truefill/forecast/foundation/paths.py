@@ -138,5 +138,5 @@ def need_bars(own: History, least: int, *, where: str) -> None:
             "short_history",
             f"row {int(own.rows[0])} of {own.symbol} has as many bars before it, not {least}",
             where=where,
-            do="ask later rows, or lower least_bars",
+            do="ask later rows (forecast.window_bars), or lower least_bars",
         )
