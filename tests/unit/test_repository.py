@@ -52,7 +52,8 @@ def test_the_version_stands_once(repository: Path) -> None:
 
 def test_the_lock_pins_every_dependency_and_names_no_host(repository: Path) -> None:
     lock = (repository / "requirements.lock").read_text()
-    lock += (repository / "requirements-sb3.lock").read_text()
+    for extra in ("sb3", "foundation"):
+        lock += (repository / f"requirements-{extra}.lock").read_text()
     lines = [line for line in lock.splitlines() if line and not line.startswith("#")]
     assert all(re.match(r"[a-z0-9._-]+==[^\s;]+( ; .+)?$", line) for line in lines)
     assert "://" not in lock

@@ -99,10 +99,10 @@ def most_likely(
 ) -> tuple[Array, Any]:
     """The most likely actions of a network or an ensemble, those of a rule, [H, N], and what it
     remembers then."""
-    if isinstance(network, ActorCritic):
-        carry, out, _ = network.step(carry, values, legal)
-        return best_action(network, out), carry
-    return network.decide(carry, values, legal)
+    if isinstance(network, Ensemble | Played):
+        return network.decide(carry, values, legal)
+    carry, out, _ = network.step(carry, values, legal)
+    return best_action(network, out), carry
 
 
 def _sum(x: Array) -> Array:
