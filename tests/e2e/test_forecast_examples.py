@@ -1,5 +1,5 @@
-"""examples/crypto_forecast_ppo.yaml and equities_supervised.yaml in a short form, on the real files:
-shorter periods, small networks, all stages."""
+"""crypto_forecast_ppo.yaml and equities_supervised.yaml in a short form, on the real files: shorter
+periods, small networks, all stages."""
 
 from __future__ import annotations
 
