@@ -15,6 +15,8 @@ from truefill.config.load import load_config, parse_config
 from truefill.config.schema import Config
 
 pytestmark = pytest.mark.slow
+FILES = 6
+"""Symbols at most."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -24,6 +26,7 @@ def short(name: str, periods: dict[str, tuple[str, str]], small: dict[str, Any])
     tree["data"]["splits"] = {
         split: {"start": start, "end": end} for split, (start, end) in periods.items()
     }
+    tree["data"]["bars"] = tree["data"]["bars"][:FILES]
     forecast = tree["forecast"]
     forecast["fit"]["epochs"] = 2
     forecast["out_of_fold"]["folds"] = 2
@@ -81,9 +84,9 @@ def test_equities_without_an_agent(shared_data: Path, tmp_path: Path) -> None:
     config = short(
         "equities_supervised.yaml",
         {
-            "train": ("2020-01-01", "2022-01-01"),
-            "validation": ("2022-01-01", "2022-09-01"),
-            "test": ("2022-09-01", "2023-07-01"),
+            "train": ("2020-01-01", "2022-09-01"),
+            "validation": ("2022-09-01", "2023-05-01"),
+            "test": ("2023-05-01", "2024-01-01"),
         },
         {
             "cnn": cnn,
