@@ -98,8 +98,9 @@ LATE = {"market.decision_lag": 2, "market.min_hold_bars": 3}
 
 @pytest.mark.parametrize(
     ("extra", "short"),
-    [({}, None), pytest.param({}, False, marks=SLOW), pytest.param(LATE, None, marks=SLOW)],
+    [({}, None), ({}, False), (LATE, None)],
 )
+@SLOW
 def test_the_policy_is_the_replayed_orders_bit_for_bit(
     extra: dict[str, Any], short: bool | None
 ) -> None:

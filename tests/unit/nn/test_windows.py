@@ -37,7 +37,7 @@ def sequence(memory: Memory, x: Any) -> Any:
     [
         ("lstm", True, 9),
         ("gru", False, 9),
-        ("gru", True, 2),
+        pytest.param("gru", True, 2, marks=pytest.mark.slow),
         *(pytest.param(*one, marks=pytest.mark.slow) for one in REST),
     ],
 )
