@@ -20,7 +20,13 @@ from truefill.core.fingerprint import fingerprint, sha256_file, source_hash
 MANIFEST = "manifest.json"
 LIBRARIES = ("jax", "jaxlib", "equinox", "optax", "numpy", "polars", "pyarrow", "plotly")
 TRAINING = ("core", "config", "data", "market", "nn", "env", "agents")
-STAGING = ("pipeline/stages.py", "pipeline/conclude.py", "pipeline/worker.py", "pipeline/pool.py")
+STAGING = (
+    "pipeline/stages.py",
+    "pipeline/folder.py",
+    "pipeline/conclude.py",
+    "pipeline/worker.py",
+    "pipeline/pool.py",
+)
 ASSESSING = (*TRAINING, "evaluation", *STAGING, "pipeline/assess.py", "pipeline/ledger.py",
              "pipeline/select.py", "pipeline/behaviours.py", "pipeline/rule.py", "forecast",
              "pipeline/forecast_work.py")  # fmt: skip

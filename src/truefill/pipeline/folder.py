@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +13,15 @@ from typing import Any
 from truefill.config.load import SAMPLE_PREFIX, portable
 from truefill.config.schema import Config
 from truefill.core.errors import ArtifactError, ConfigError, TruefillError, UsageError
-from truefill.core.files import read_json
+from truefill.core.files import read_json, write_text
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.pipeline.artifacts import MANIFEST, Manifest
 
 BOOKED = ("dataset", "forecast", "select", "validate", "test", "verdict")
 """Stages of the manifest that stand for a finished stage of the run (``select`` ends training)."""
 LOCK_WAIT_S = 20.0
+KEY_FILE = "key.txt"
+"""In a folder of work that can be gone on with: the key that it is done under."""
 
 
 def input_hashes(config: Config) -> dict[str, str]:
@@ -140,3 +143,12 @@ def rewrite_report(manifest: Manifest) -> Path:
     manifest.outputs("verdict")[page.name] = sha256_file(page)
     manifest.save()
     return page
+
+
+def keep_only_own(folder: Path, key: str) -> None:
+    """Throw away what work under another key left in ``folder``: it cannot be gone on with."""
+    path = folder / KEY_FILE
+    if path.exists() and path.read_text() == key:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    write_text(path, key)

@@ -3,7 +3,6 @@ test once it is open. The files of the run folder are written here."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from truefill.core.files import read_json, read_parquet, write_json, write_parquet, write_text
+from truefill.core.files import read_json, read_parquet, write_json, write_parquet
 from truefill.core.fingerprint import fingerprint, sha256_file
 from truefill.data.dataset import load_lineage, load_split
 from truefill.data.resolve import label_horizon_bars
@@ -47,6 +46,7 @@ from truefill.forecast.unit import (
     table_of,
 )
 from truefill.forecast.units import BASELINES, ENSEMBLE, Unit, kind_of, member_of, units_of
+from truefill.pipeline.folder import keep_only_own
 from truefill.pipeline.ledger import Look
 from truefill.pipeline.rule import LEDGER_SEED as OWN_SEED
 
@@ -57,7 +57,6 @@ FOLDER = "forecast"
 PLAN = f"{FOLDER}/plan.json"
 FACTS = "facts.json"
 FORECAST = "forecast.parquet"
-KEY_FILE = "key.txt"
 SKILL = f"{FOLDER}/skill.json"
 TEST_SKILL = f"{FOLDER}/test_skill.json"
 ENSEMBLES = f"{FOLDER}/ensemble.json"
@@ -103,7 +102,7 @@ def fit(work: Work, member: str, heads: list[int], fold: int, seed: int) -> list
     bench = bench_of(work)
     unit = Unit(member, tuple(heads), fold, seed)
     folder = work.folder / FOLDER / unit.path(bench.horizons)
-    _keep_only_own(folder, work.key)
+    keep_only_own(folder, work.key)
     split = "validation" if fold == WHOLE else "train"
     made = forecast_unit(bench, unit, split, folder, lambda e, _, m: work.progress(e, m))
     write_parquet(folder / FORECAST, made.table)
@@ -111,15 +110,6 @@ def fit(work: Work, member: str, heads: list[int], fold: int, seed: int) -> list
     (folder / CHECKPOINT).unlink(missing_ok=True)
     names = [*made.files, FORECAST, FACTS]
     return [f"{FOLDER}/{unit.path(bench.horizons)}/{name}" for name in names]
-
-
-def _keep_only_own(folder: Path, key: str) -> None:
-    """Throw away what a fit under another key left: it cannot be gone on with."""
-    path = folder / KEY_FILE
-    if path.exists() and path.read_text() == key:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    write_text(path, key)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ files (whole or not at all) and returns their names."""
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from truefill.agents.warm import ancestors, other_statistics, require_unseen
 from truefill.config import load as config_load
 from truefill.config.evaluation import RULE
 from truefill.config.schema import Config
-from truefill.core.files import read_json, write_json, write_text
+from truefill.core.files import read_json, write_json
 from truefill.core.fingerprint import fingerprint
 from truefill.core.plugins import load_plugins
 from truefill.data.dataset import load_split, open_test, write_dataset
@@ -38,6 +37,7 @@ from truefill.forecast.columns import head
 from truefill.pipeline.assess import FILES, Assessment, assess
 from truefill.pipeline.behaviours import SUMMARY
 from truefill.pipeline.conclude import verdict
+from truefill.pipeline.folder import KEY_FILE, keep_only_own
 from truefill.pipeline.ledger import LEDGER, Ledger, Look, TestRows
 from truefill.pipeline.rule import FOLDER as RULE_FOLDER
 from truefill.pipeline.rule import LEDGER_SEED as OWN_SEED
@@ -105,7 +105,7 @@ def train(work: Work, seed: int) -> list[str]:
         return write_rule(work, split, work.lineage, stats)
     began = check_warm_start(work, tell=seed == work.config.training.seeds[0])
     folder = work.folder / "train" / f"seed-{seed}"
-    _keep_only_own_checkpoint(folder, work.key)
+    keep_only_own(folder, work.key)
     train_split = work.split("train")
     validation_split = work.split("validation")
     with update_log(work.config, work.folder / "tensorboard" / f"seed-{seed}") as log:
@@ -144,18 +144,6 @@ def check_warm_start(work: Work, *, tell: bool = True) -> Facts | None:
     if others and tell:
         work.line(f"warm start: the bundle knew other normalizer statistics of {', '.join(others)}")
     return began
-
-
-KEY_FILE = "key.txt"
-
-
-def _keep_only_own_checkpoint(folder: Path, key: str) -> None:
-    """Throw away what a training under another key left: it cannot be gone on with."""
-    path = folder / KEY_FILE
-    if path.exists() and path.read_text() == key:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    write_text(path, key)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 from truefill.agents.warm import ancestors
 from truefill.config.search import parse_search
-from truefill.core.files import write_text
 from truefill.data.dataset import load_lineage, write_dataset
 from truefill.pipeline.api import build_dataset
+from truefill.pipeline.folder import keep_only_own
 from truefill.pipeline.ledger import Look
 from truefill.pipeline.stages import Work, check_warm_start
 from truefill.tuning.pruning import SERIES, steps
 from truefill.tuning.trial import Trial, run_trial
-
-KEY_FILE = "key.txt"
 
 
 def trial_folder(number: int) -> str:
@@ -42,10 +39,7 @@ def trial(
     it."""
     began = check_warm_start(work)
     folder = work.folder / trial_folder(number)
-    key = folder / KEY_FILE
-    if not key.exists() or key.read_text() != work.key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(key, work.key)
+    keep_only_own(folder, work.key)
     split_sha256 = load_lineage(work.dataset)["split_sha256"]["validation"]
 
     def look(seed: int, step: int, net_return: float | None) -> None:
