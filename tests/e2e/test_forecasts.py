@@ -149,3 +149,15 @@ def test_a_dead_forecast_stops_the_run(tmp_path: Path) -> None:
     done = truefill(config(tmp_path, dead), tmp_path / "runs", "--until", "forecast")
     assert done.returncode == 1
     assert "dead_forecast" in done.stderr and "always/h1" in done.stderr
+
+
+def test_a_forecaster_that_fits_nothing_is_a_member_like_any_other(tmp_path: Path) -> None:
+    """Its distribution's facts are columns beside those of the classes."""
+    member = {"name": "blocks", "forecaster": "block_bootstrap", "params": {"samples": 32}}
+    forecast = {**FORECAST, "members": [member], "window_bars": 24}
+    done = truefill(config(tmp_path, forecast), tmp_path / "runs", "--until", "forecast")
+    assert done.returncode == 0, done.stderr
+    table = pl.read_parquet(run_folder(tmp_path / "runs") / "forecast/validation.parquet")
+    assert {"h1_p_rise", "h1_return_p_rise", "h2_tail_ratio"} <= set(table.columns)
+    shares = table.select(pl.sum_horizontal("h1_p_fall", "h1_p_still", "h1_p_rise")).to_series()
+    assert (shares - 1.0).abs().max() < 1e-12

@@ -8,7 +8,8 @@ Names begin with the head, ``h3_`` for the horizon of 3 bars:
 - quantiles: ``value`` (the median) and ``q10``, ..., in the same unit;
 - positions: ``position``, -1 .. 1;
 - all: ``signal``, above 0 where the forecast is for a rise (p_rise - p_fall, value, position);
-- further facts of a distribution, by their own names, those with a unit in that of ``value``.
+- further facts of a distribution, by their own names (beside classes ``return_p_rise``), those with
+  a unit in that of ``value``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from truefill.forecast.scores import Kind
 
 DIMENSIONLESS = ("tail_ratio", "entropy", "skew", "p_rise")
 """Facts of a distribution that have no unit."""
+OF_RETURN = "return_"
+"""Before a further fact whose name a class already has."""
 OWN = ("class", "confidence", "value", "position", "signal", *(f"p_{name}" for name in CLASSES))
 
 
@@ -48,7 +51,10 @@ def to_columns(
     else:
         own["value"] = own["signal"] = forecast.value / spread
     for name, values in forecast.extra.items():
-        own[name] = values / spread if _has_unit(name, kind) else values
+        other = (
+            f"{OF_RETURN}{name}" if name in own else name
+        )  # P(rise) of the return, not the class
+        own[other] = values / spread if _has_unit(name, kind) else values
     return {f"{head(horizon)}_{name}": values for name, values in own.items()}
 
 

@@ -46,3 +46,13 @@ def test_there_and_back(kind: Kind) -> None:
 def test_names_are_known_before_anything_is_forecast() -> None:
     assert names((1,), "quantile", (0.1, 0.5)) == ("h1_value", "h1_signal", "h1_q10", "h1_q50")
     assert len(names((1, 2, 3), "class")) == 18
+
+
+def test_a_fact_of_the_distribution_does_not_take_the_place_of_a_class() -> None:
+    facts = {"p_rise": np.array([0.9, 0.9, 0.9]), "skew": np.zeros(3)}
+    columns = to_columns(1, Forecast(CASES["class"].value, SHARE, facts), "class", 1.0)
+    assert columns["h1_p_rise"].tolist() == [0.1, 0.6, 0.25]
+    assert columns["h1_return_p_rise"].tolist() == [0.9, 0.9, 0.9]
+    again = from_columns(1, columns, "class", 1.0)
+    assert again.probability is not None and again.probability.tolist() == SHARE.tolist()
+    assert set(again.extra) == {"return_p_rise", "skew"}
