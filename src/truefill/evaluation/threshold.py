@@ -20,7 +20,7 @@ from truefill.env.policies.threshold import held_after
 from truefill.env.setup import Environment, make_environment
 from truefill.evaluation.backtest import replay_orders
 from truefill.evaluation.baseline_orders import OrderList
-from truefill.evaluation.metrics import Metrics, measure
+from truefill.evaluation.metrics import EvidenceRule, Metrics, measure
 from truefill.evaluation.trace import Trace
 from truefill.market.types import OrderKind
 
@@ -115,7 +115,7 @@ def net_of(
     one that cannot be had comes as ``{"value": None, "reason": ...}``. Arguments and errors as in
     :func:`replay_signals`."""
     found = replay_signals(signals, config, split, rule)
-    told = {name: _measured(trace, config).to_dict() for name, trace in found.items()}
+    told = {name: measured(trace, config).to_dict() for name, trace in found.items()}
     return {name: {key: own[key] for key in FIGURES} for name, own in told.items()}
 
 
@@ -126,7 +126,8 @@ def over_all_symbols(config: Config, split: SplitArrays) -> Environment:
     return make_environment(config.model_copy(update={"env": env}), split, "backtest")
 
 
-def _measured(trace: Trace, config: Config) -> Metrics:
+def measured(trace: Trace, config: Config, rule: EvidenceRule = "closed_trades") -> Metrics:
+    """Measures of a trace, which must show evidence by ``rule``."""
     return measure(
         trace.equity,
         trace.timestamps_s,
@@ -136,5 +137,6 @@ def _measured(trace: Trace, config: Config) -> Metrics:
         turnover=trace.turnover,
         total_cost=float(trace.cost.sum()),
         total_financing=float(trace.financing.sum()),
+        rule=rule,
         min_closed_trades=config.evaluation.min_closed_trades,
     )

@@ -22,6 +22,7 @@ from truefill.forecast.scores import (
     RealScores,
     class_scores,
     real_scores,
+    require_pairs,
     row_scores,
 )
 
@@ -138,7 +139,7 @@ def row_score(kind: Kind, outcome: Floats, forecast: Forecast) -> Floats:
         losses = [pinball(outcome, own, q) for q, own in sorted(_columns(forecast).items())]
         return -np.mean(losses, axis=0)
     if kind == "position":
-        _finite(outcome, forecast.value)
+        require_pairs(outcome, forecast.value)
         return forecast.value * outcome
     return row_scores(outcome, forecast.value, len(CLASSES) if kind == "class" else 0)
 
@@ -200,7 +201,7 @@ def position_scores(traded: Floats, position: Floats) -> PositionScores:
     Raises:
         DataError: no row, or a null.
     """
-    _finite(traded, position)
+    require_pairs(traded, position)
     n = len(traded)
     gain = traded * position
     mean = math.fsum(gain) / n
@@ -219,7 +220,7 @@ def position_scores(traded: Floats, position: Floats) -> PositionScores:
 
 def pinball(outcome: Floats, quantile: Floats, level: float) -> Floats:
     """f64[n]: max(q (y - p), (q - 1) (y - p))."""
-    _finite(outcome, quantile)
+    require_pairs(outcome, quantile)
     short = outcome - quantile
     return np.maximum(level * short, (level - 1.0) * short)
 
@@ -228,12 +229,3 @@ def _columns(forecast: Forecast) -> dict[float, Floats]:
     """The quantiles by their level."""
     found = ((LEVEL.fullmatch(name), own) for name, own in forecast.extra.items())
     return {round(float(m[1].replace("_", ".")) / 100.0, 12): own for m, own in found if m}
-
-
-def _finite(outcome: Floats, forecast: Floats) -> None:
-    if len(outcome) != len(forecast):
-        raise DataError("paired", f"{len(outcome)} outcomes against {len(forecast)} forecasts")
-    if not len(outcome):
-        raise DataError("no_label", "no row has an outcome")
-    if not (np.isfinite(outcome).all() and np.isfinite(forecast).all()):
-        raise DataError("null", "outcomes and forecasts must be finite; leave null labels out")

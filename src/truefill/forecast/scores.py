@@ -97,7 +97,7 @@ def class_scores(
     Raises:
         DataError: no row, a null, or probabilities that do not add up to 1.
     """
-    _validate(outcome, forecast)
+    require_pairs(outcome, forecast)
     truth, said = outcome.astype(np.int64), forecast.astype(np.int64)
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (truth, said), 1)
@@ -134,7 +134,7 @@ def real_scores(outcome: Floats, forecast: Floats) -> RealScores:
     Raises:
         DataError: no row, or a null.
     """
-    _validate(outcome, forecast)
+    require_pairs(outcome, forecast)
     error = math.fsum((outcome - forecast) ** 2)
     centred = outcome - math.fsum(outcome) / len(outcome)
     moved = outcome != 0.0
@@ -172,7 +172,7 @@ def signal(forecast: Floats, probability: Floats | None) -> Floats:
 def row_scores(outcome: Floats, forecast: Floats, classes: int) -> Floats:
     """f64[n], higher is better: hit (1) or miss (0) of classes, minus the squared error of a
     quantity."""
-    _validate(outcome, forecast)
+    require_pairs(outcome, forecast)
     if classes:
         return (outcome == forecast).astype(np.float64)
     return -((outcome - forecast) ** 2)
@@ -225,7 +225,12 @@ def _calibration(truth: Ints, probability: Floats, bins: int) -> tuple[Bin, ...]
     return tuple(out)
 
 
-def _validate(outcome: Floats, forecast: Floats) -> None:
+def require_pairs(outcome: Floats, forecast: Floats) -> None:
+    """Refuse outcomes and forecasts that do not pair, or are not finite.
+
+    Raises:
+        DataError: ``paired``, ``no_label``, ``null``.
+    """
     if len(outcome) != len(forecast):
         raise DataError("paired", f"{len(outcome)} outcomes against {len(forecast)} forecasts")
     if not len(outcome):

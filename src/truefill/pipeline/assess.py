@@ -23,9 +23,9 @@ from truefill.evaluation import baseline_orders as baselines
 from truefill.evaluation.backtest import Trace, backtest, replay_equity, replay_orders
 from truefill.evaluation.baseline_orders import OrderList, agent_profile
 from truefill.evaluation.gates import GateResult, check_gates
-from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall, measure
+from truefill.evaluation.metrics import EvidenceRule, Metrics, evidence_shortfall
 from truefill.evaluation.policies import Given, UserPolicy, make_policy, played_as
-from truefill.evaluation.threshold import Signal, orders_of, over_all_symbols
+from truefill.evaluation.threshold import Signal, measured, orders_of, over_all_symbols
 from truefill.evaluation.uncertainty import paired_difference
 from truefill.market.types import NEVER
 
@@ -243,18 +243,7 @@ def _own_policies(config: Config, env: Environment, agent: Bundle) -> dict[str, 
 
 
 def _measure(config: Config, trace: Trace, *, exempt: bool) -> Metrics:
-    return measure(
-        trace.equity,
-        trace.timestamps_s,
-        trace.trades,
-        weight=trace.weight,
-        gross=trace.gross,
-        turnover=trace.turnover,
-        total_cost=float(trace.cost.sum()),
-        total_financing=float(trace.financing.sum()),
-        rule="exempt" if exempt else _evidence_rule(config),
-        min_closed_trades=config.evaluation.min_closed_trades,
-    )
+    return measured(trace, config, "exempt" if exempt else _evidence_rule(config))
 
 
 def _paired(config: Config, agent: Trace, traces: Mapping[str, Trace]) -> dict[str, Any]:
